@@ -111,6 +111,7 @@ var (
 	ErrConflict  = errors.New("something else is there")
 	ErrBusy      = errors.New("no free lane")
 	ErrFull      = errors.New("a bound of the mailbox is reached")
+	ErrStorage   = errors.New("the store has no room")
 )
 
 // A ClosedError is the answer for a lane that isn't open: it was closed, or

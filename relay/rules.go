@@ -1,0 +1,281 @@
+package relay
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sparekey/sparekey/noise/frame"
+)
+
+// Limits bound what a Store keeps. Zero values stand for the defaults.
+type Limits struct {
+	LogFrames int   // frames in one side's log of a lane; 0: 256
+	LogBytes  int   // bytes in one side's log of a lane; 0: 4 MiB
+	Claims    int   // frames that receivers may append in a mailbox's whole life; 0: 65,536
+	Mailboxes int   // mailboxes at once, tombstones left out; 0: 1,000,000
+	Bytes     int64 // bytes of all frames; 0: 16 GiB
+}
+
+func (l Limits) withDefaults() Limits {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&l.LogFrames, 256)
+	def(&l.LogBytes, 4<<20)
+	def(&l.Claims, 1<<16)
+	def(&l.Mailboxes, 1_000_000)
+	if l.Bytes == 0 {
+		l.Bytes = 16 << 30
+	}
+	return l
+}
+
+// Bounds that are not an operator's choice.
+const (
+	// MaxClosings is how many closing frames a mailbox keeps.
+	MaxClosings = 16
+
+	// A log that is full still takes a few small frames: those that end the share.
+	reserveFrames = 8
+	reserveSize   = 1100
+
+	// pieceBytes is about how much Read and Claims return at once.
+	pieceBytes = 1 << 20
+)
+
+// A Record is all of a mailbox but its logs, as plain data: what embedded stores
+// keep. Its methods are the rules of a mailbox; they do no I/O, and change
+// nothing when they return an error.
+type Record struct {
+	Offer     frame.Frame
+	Epoch     uint64
+	Made      [32]byte // hash of what it was created with, to know the same again
+	View      [32]byte
+	Sender    [32]byte
+	Lanes     int
+	TTL       time.Duration
+	Expires   time.Time
+	Public    []byte
+	Confirmed frame.Candidate
+	Open      map[frame.Candidate]Lane
+	Closings  []frame.Frame
+	Claims    uint64 // number of the next frame that a receiver appends
+}
+
+// A Lane is an open lane, but for its logs.
+type Lane struct {
+	Claim [32]byte
+	Logs  [2]Extent // sender's, receiver's
+}
+
+// An Extent is how much there is in a log.
+type Extent struct {
+	Frames uint64
+	Bytes  uint64
+}
+
+// A Slot is where a frame of a log lies.
+type Slot struct {
+	Lane frame.Candidate
+	Side Side
+	Seq  uint64
+}
+
+// An Entry is a frame to be put into a log. A receiver's has a number among the claims.
+type Entry struct {
+	Slot
+	Number uint64
+	Frame  frame.Frame
+}
+
+// NewRecord returns the record of a mailbox that is created.
+func NewRecord(m Mailbox) Record {
+	return Record{
+		Offer: m.Offer, Made: made(m), View: m.View, Sender: m.Sender, Lanes: m.Lanes, TTL: m.TTL,
+		Expires: m.Expires, Public: m.Public, Open: map[frame.Candidate]Lane{},
+	}
+}
+
+// made is a hash over what must be the same for a create to be the same again.
+func made(m Mailbox) [32]byte {
+	h := sha256.New()
+	for _, b := range [][]byte{m.Offer, m.View[:], m.Sender[:], m.Public} {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b))))
+		h.Write(b)
+	}
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(m.Lanes)))
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(m.TTL)))
+	return [32]byte(h.Sum(nil))
+}
+
+// Same returns nil if m is what the mailbox was created with.
+func (r *Record) Same(m Mailbox) error {
+	if r.Made != made(m) {
+		return ErrConflict
+	}
+	return nil
+}
+
+// Status returns what View tells.
+func (r *Record) Status() Status {
+	s := Status{
+		Mailbox: Mailbox{Offer: r.Offer, View: r.View, Sender: r.Sender, Lanes: r.Lanes, TTL: r.TTL, Expires: r.Expires, Public: r.Public},
+		Epoch:   r.Epoch, Confirmed: r.Confirmed, Lanes: map[frame.Candidate][32]byte{}, Closings: slices.Clone(r.Closings),
+	}
+	for c, l := range r.Open {
+		s.Lanes[c] = l.Claim
+	}
+	return s
+}
+
+// Clone returns a copy that shares no lanes and closings with r.
+func (r *Record) Clone() Record {
+	c := *r
+	c.Open, c.Closings = maps.Clone(r.Open), slices.Clone(r.Closings)
+	return c
+}
+
+// NextOffer takes the offer of the next epoch, which erases all lanes: erased says which.
+func (r *Record) NextOffer(offer frame.Frame) (erased []frame.Candidate, err error) {
+	switch {
+	case offer.Seq() == r.Epoch && bytes.Equal(offer, r.Offer):
+		return nil, nil
+	case offer.Seq() != r.Epoch+1:
+		return nil, ErrConflict
+	}
+	erased = slices.Collect(maps.Keys(r.Open))
+	r.Offer, r.Epoch = offer, offer.Seq()
+	r.Open, r.Closings, r.Confirmed = map[frame.Candidate]Lane{}, nil, frame.Candidate{}
+	return erased, nil
+}
+
+// OpenLane opens a lane for a claim, or finds it open, and appends to it.
+func (r *Record) OpenLane(id frame.Candidate, claim [32]byte, frames []frame.Frame, have func(Slot) (frame.Frame, error), l Limits) ([]Entry, error) {
+	lane, open := r.Open[id]
+	switch {
+	case open && lane.Claim != claim:
+		return nil, ErrForbidden
+	case open:
+		return r.Append(id, ReceiverSide, frames, have, l)
+	case r.closing(id) >= 0:
+		return nil, &ClosedError{r.Closings[r.closing(id)]}
+	case len(r.Open) >= r.Lanes, r.Confirmed != frame.Candidate{}:
+		return nil, ErrBusy
+	}
+	r.Open[id] = Lane{Claim: claim}
+	entries, err := r.Append(id, ReceiverSide, frames, have, l)
+	if err != nil {
+		delete(r.Open, id)
+	}
+	return entries, err
+}
+
+func (r *Record) closing(id frame.Candidate) int {
+	return slices.IndexFunc(r.Closings, func(f frame.Frame) bool { return f.Candidate() == id })
+}
+
+// Append returns the entries that frames add to a log, none for those that are there.
+func (r *Record) Append(id frame.Candidate, side Side, frames []frame.Frame, have func(Slot) (frame.Frame, error), l Limits) ([]Entry, error) {
+	lane, open := r.Open[id]
+	if !open {
+		return nil, r.notOpen(id)
+	}
+	extent, claims := lane.Logs[side-1], r.Claims
+	var entries []Entry
+	for _, f := range frames {
+		slot := Slot{id, side, f.Seq()}
+		if slot.Seq > extent.Frames {
+			return nil, ErrConflict
+		}
+		if slot.Seq < extent.Frames {
+			old, err := stored(slot, entries, have)
+			if err != nil {
+				return nil, err
+			}
+			if !bytes.Equal(old, f) {
+				return nil, ErrConflict
+			}
+			continue
+		}
+		if !fits(extent, f, l) || side == ReceiverSide && claims >= uint64(l.Claims) {
+			return nil, ErrFull
+		}
+		e := Entry{Slot: slot, Frame: f}
+		if side == ReceiverSide {
+			e.Number, claims = claims, claims+1
+		}
+		entries = append(entries, e)
+		extent.Frames++
+		extent.Bytes += uint64(len(f))
+	}
+	lane.Logs[side-1] = extent
+	r.Open[id], r.Claims = lane, claims
+	return entries, nil
+}
+
+// notOpen is the error for a lane that isn't open.
+func (r *Record) notOpen(id frame.Candidate) error {
+	if i := r.closing(id); i >= 0 {
+		return &ClosedError{r.Closings[i]}
+	}
+	return &ClosedError{}
+}
+
+// stored finds a frame of a log, also among those of the same request.
+func stored(s Slot, entries []Entry, have func(Slot) (frame.Frame, error)) (frame.Frame, error) {
+	for _, e := range entries {
+		if e.Slot == s {
+			return e.Frame, nil
+		}
+	}
+	return have(s)
+}
+
+func fits(e Extent, f frame.Frame, l Limits) bool {
+	if int(e.Frames) < l.LogFrames && int(e.Bytes)+len(f) <= l.LogBytes {
+		return true
+	}
+	reserved := uint64(l.LogFrames + reserveFrames)
+	return len(f) <= reserveSize && e.Frames < reserved && e.Bytes+uint64(len(f)) <= uint64(l.LogBytes+reserveFrames*reserveSize)
+}
+
+// ConfirmLane binds the mailbox to a claim. erased reports that the lane stood
+// under another claim and has lost its logs.
+func (r *Record) ConfirmLane(id frame.Candidate, claim [32]byte) (erased bool, err error) {
+	lane, open := r.Open[id]
+	if (r.Confirmed != frame.Candidate{}) {
+		if r.Confirmed == id && lane.Claim == claim {
+			return false, nil
+		}
+		return false, ErrConflict
+	}
+	if i := r.closing(id); i >= 0 {
+		r.Closings = slices.Delete(slices.Clone(r.Closings), i, i+1)
+	}
+	if !open || lane.Claim != claim {
+		r.Open[id] = Lane{Claim: claim}
+	}
+	r.Confirmed = id
+	return open && lane.Claim != claim, nil
+}
+
+// CloseLane closes a lane, open or not; erased reports that it was open.
+func (r *Record) CloseLane(closing frame.Frame) (erased bool, err error) {
+	id := closing.Candidate()
+	if r.Confirmed == id {
+		return false, ErrConflict
+	}
+	_, erased = r.Open[id]
+	delete(r.Open, id)
+	if len(closing.Sealed()) > 0 && r.closing(id) < 0 {
+		r.Closings = append(slices.Clone(r.Closings), closing)
+		r.Closings = r.Closings[max(0, len(r.Closings)-MaxClosings):]
+	}
+	return erased, nil
+}
