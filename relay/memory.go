@@ -41,7 +41,7 @@ func NewMemory(now func() time.Time, l Limits) *Memory {
 	if now == nil {
 		now = time.Now
 	}
-	m := &Memory{now: now, limits: l.withDefaults(), boxes: map[frame.ShareID]*memoryBox{}, tombs: map[[32]byte]tomb{}}
+	m := &Memory{now: now, limits: l.WithDefaults(), boxes: map[frame.ShareID]*memoryBox{}, tombs: map[[32]byte]tomb{}}
 	rand.Read(m.key[:])
 	return m
 }
@@ -172,12 +172,12 @@ func (m *Memory) Read(_ context.Context, id frame.ShareID, lane frame.Candidate,
 	if err != nil {
 		return nil, err
 	}
-	l, open := b.Record.Open[lane]
-	if !open {
-		return nil, b.notOpen(lane)
+	end, err := b.Extent(lane, side)
+	if err != nil {
+		return nil, err
 	}
 	var out []frame.Frame
-	for size := 0; from < l.Logs[side-1].Frames && size < pieceBytes; from++ {
+	for size := 0; from < end && size < pieceBytes; from++ {
 		f := b.frames[Slot{lane, side, from}]
 		out, size = append(out, f), size+len(f)
 	}

@@ -20,7 +20,8 @@ type Limits struct {
 	Bytes     int64 // bytes of all frames; 0: 16 GiB
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns the limits with the defaults in place of zeros.
+func (l Limits) WithDefaults() Limits {
 	def := func(v *int, d int) {
 		if *v == 0 {
 			*v = d
@@ -53,31 +54,31 @@ const (
 // keep. Its methods are the rules of a mailbox; they do no I/O, and change
 // nothing when they return an error.
 type Record struct {
-	Offer     frame.Frame
-	Epoch     uint64
-	Made      [32]byte // hash of what it was created with, to know the same again
-	View      [32]byte
-	Sender    [32]byte
-	Lanes     int
-	TTL       time.Duration
-	Expires   time.Time
-	Public    []byte
-	Confirmed frame.Candidate
-	Open      map[frame.Candidate]Lane
-	Closings  []frame.Frame
-	Claims    uint64 // number of the next frame that a receiver appends
+	Offer     frame.Frame              `cbor:"1,keyasint"`
+	Epoch     uint64                   `cbor:"2,keyasint"`
+	Made      [32]byte                 `cbor:"3,keyasint"` // hash of what it was created with, to know the same again
+	View      [32]byte                 `cbor:"4,keyasint"`
+	Sender    [32]byte                 `cbor:"5,keyasint"`
+	Lanes     int                      `cbor:"6,keyasint"`
+	TTL       time.Duration            `cbor:"7,keyasint"`
+	Expires   time.Time                `cbor:"8,keyasint"`
+	Public    []byte                   `cbor:"9,keyasint"`
+	Confirmed frame.Candidate          `cbor:"10,keyasint"`
+	Open      map[frame.Candidate]Lane `cbor:"11,keyasint"`
+	Closings  []frame.Frame            `cbor:"12,keyasint"`
+	Claims    uint64                   `cbor:"13,keyasint"` // number of the next frame that a receiver appends
 }
 
 // A Lane is an open lane, but for its logs.
 type Lane struct {
-	Claim [32]byte
-	Logs  [2]Extent // sender's, receiver's
+	Claim [32]byte  `cbor:"1,keyasint"`
+	Logs  [2]Extent `cbor:"2,keyasint"` // sender's, receiver's
 }
 
 // An Extent is how much there is in a log.
 type Extent struct {
-	Frames uint64
-	Bytes  uint64
+	Frames uint64 `cbor:"1,keyasint"`
+	Bytes  uint64 `cbor:"2,keyasint"`
 }
 
 // A Slot is where a frame of a log lies.
@@ -217,6 +218,15 @@ func (r *Record) Append(id frame.Candidate, side Side, frames []frame.Frame, hav
 	lane.Logs[side-1] = extent
 	r.Open[id], r.Claims = lane, claims
 	return entries, nil
+}
+
+// Extent returns how many frames one side's log of an open lane has.
+func (r *Record) Extent(id frame.Candidate, side Side) (uint64, error) {
+	lane, open := r.Open[id]
+	if !open {
+		return 0, r.notOpen(id)
+	}
+	return lane.Logs[side-1].Frames, nil
 }
 
 // notOpen is the error for a lane that isn't open.
