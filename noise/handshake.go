@@ -1,7 +1,7 @@
 package noise
 
 import (
-	"bytes"
+	"crypto/ecdh"
 	"crypto/mlkem"
 	"crypto/sha256"
 	"encoding/binary"
@@ -37,8 +37,6 @@ var pattern = flynn.HandshakePattern{
 	},
 }
 
-var suite = flynn.NewCipherSuite(flynn.DH25519, flynn.CipherChaChaPoly, flynn.HashSHA256)
-
 // prologue is what both sides must agree on before anything else:
 // "sparekey v1" (11) ‖ share id (16) ‖ epoch (8, big endian).
 func prologue(id frame.ShareID, epoch uint64) []byte {
@@ -48,11 +46,11 @@ func prologue(id frame.ShareID, epoch uint64) []byte {
 
 // newState returns the state before message 1. The library takes an absent psk
 // for a pattern without one, so its presence is checked here.
-func newState(s Secrets, epoch uint64, c flynn.Config) (*flynn.HandshakeState, error) {
+func newState(s Secrets, epoch uint64, dh x25519, c flynn.Config) (*flynn.HandshakeState, error) {
 	if s.PSK == [32]byte{} {
 		return nil, errNoPSK
 	}
-	c.CipherSuite = suite
+	c.CipherSuite = flynn.NewCipherSuite(dh, flynn.CipherChaChaPoly, flynn.HashSHA256)
 	c.Pattern = pattern
 	c.Prologue = prologue(s.ID, epoch)
 	c.PresharedKey = s.PSK[:]
@@ -63,11 +61,13 @@ func newState(s Secrets, epoch uint64, c flynn.Config) (*flynn.HandshakeState, e
 // start returns the sender's state after message 1, and message 1. It is made
 // anew for every candidate: what one of them sends must not touch another's.
 func (k *Keys) start(s Secrets, epoch uint64) (*flynn.HandshakeState, []byte, error) {
-	state, err := newState(s, epoch, flynn.Config{
-		Initiator:     true,
-		StaticKeypair: k.static,
-		Random:        bytes.NewReader(k.derive(withEpoch(labelEphemeral, epoch), 32)),
-	})
+	ephemeral := must(ecdh.X25519().NewPrivateKey(k.derive(withEpoch(labelEphemeral, epoch), 32)))
+	dh := x25519{static: k.static, ephemeral: ephemeral}
+	static, err := dh.keypair(staticHandle)
+	if err != nil {
+		return nil, nil, err
+	}
+	state, err := newState(s, epoch, dh, flynn.Config{Initiator: true, StaticKeypair: static})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -130,7 +130,7 @@ type Encapsulate func(ek *mlkem.EncapsulationKey768) (shared, ciphertext []byte)
 
 // Claim makes a new candidate on an offer: its session, and the handshake frame
 // that the caller saves with it before sending. For an Offer that OpenOffer made
-// with the same Secrets it fails only where the randomness does.
+// with the same Secrets it fails only where rnd or enc does.
 func (o Offer) Claim(s Secrets, rnd io.Reader, enc Encapsulate) (Session, frame.Frame, error) {
 	if !o.commitsTo(s.ID) {
 		return Session{}, nil, errors.New("noise: this offer is not of the link's share: open the offer again")
@@ -139,16 +139,13 @@ func (o Offer) Claim(s Secrets, rnd io.Reader, enc Encapsulate) (Session, frame.
 	if err != nil {
 		return Session{}, nil, err
 	}
-	var ephemeral [32]byte
-	if err := random(rnd, ephemeral[:]); err != nil {
+	var private [32]byte
+	if err := random(rnd, private[:]); err != nil {
 		return Session{}, nil, err
 	}
-	state, err := newState(s, o.Epoch, flynn.Config{PeerStatic: o.X25519[:], Random: bytes.NewReader(ephemeral[:])})
+	state, err := o.read(s, must(ecdh.X25519().NewPrivateKey(private[:])))
 	if err != nil {
 		return Session{}, nil, err
-	}
-	if _, _, _, err := state.ReadMessage(nil, o.Message1[:]); err != nil {
-		return Session{}, nil, refuse("the offer's first message does not fit this share, epoch and link")
 	}
 	if err := state.SetPresharedKey(psk2(shared, o.MLKEM[:], ciphertext)); err != nil {
 		return Session{}, nil, err
@@ -159,6 +156,19 @@ func (o Offer) Claim(s Secrets, rnd io.Reader, enc Encapsulate) (Session, frame.
 	}
 	c := candidate(message2)
 	return newSession(c, state, down, up, false), frame.New(frame.Handshake, c, 0, message2), nil
+}
+
+// read returns the receiver's state after message 1; without an ephemeral key it
+// can't write message 2.
+func (o *Offer) read(s Secrets, ephemeral *ecdh.PrivateKey) (*flynn.HandshakeState, error) {
+	state, err := newState(s, o.Epoch, x25519{ephemeral: ephemeral}, flynn.Config{PeerStatic: o.X25519[:]})
+	if err != nil {
+		return nil, err
+	}
+	if _, _, _, err := state.ReadMessage(nil, o.Message1[:]); err != nil {
+		return nil, refuse("the offer's first message does not fit this share, epoch and link")
+	}
+	return state, nil
 }
 
 // encapsulate runs enc on the offer's key and checks what it gave.

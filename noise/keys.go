@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	flynn "github.com/flynn/noise"
-
 	"github.com/sparekey/sparekey/noise/frame"
 )
 
@@ -17,7 +15,7 @@ import (
 // goroutines at once.
 type Keys struct {
 	seed   [32]byte
-	static flynn.DHKey
+	static *ecdh.PrivateKey
 	kem    *mlkem.DecapsulationKey768
 	public publicKeys
 }
@@ -32,10 +30,9 @@ type publicKeys struct {
 // and serve one share only.
 func NewKeys(seed [32]byte) *Keys {
 	k := &Keys{seed: seed}
-	dh := must(ecdh.X25519().NewPrivateKey(k.derive(labelX25519, 32)))
-	k.static = flynn.DHKey{Private: dh.Bytes(), Public: dh.PublicKey().Bytes()}
+	k.static = must(ecdh.X25519().NewPrivateKey(k.derive(labelX25519, 32)))
 	k.kem = must(mlkem.NewDecapsulationKey768(k.derive(labelMLKEM, mlkem.SeedSize)))
-	k.public.x25519 = [32]byte(k.static.Public)
+	k.public.x25519 = [32]byte(k.static.PublicKey().Bytes())
 	k.public.mlkem = [mlkem.EncapsulationKeySize768]byte(k.kem.EncapsulationKey().Bytes())
 	return k
 }

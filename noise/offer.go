@@ -74,8 +74,9 @@ func (o *Offer) unmarshal(b []byte) error {
 }
 
 // OpenOffer opens an offer and checks it: the share id must commit to its keys,
-// preview and SHA-256(over), and its keys must be ones that can be claimed. That
-// the sender made it is not shown by this; see the package comment.
+// preview and SHA-256(over), its message 1 must fit the secrets, and its keys must
+// be ones that can be claimed. So what it returns can be claimed, whoever made it:
+// that this was the sender is not shown; see the package comment.
 func OpenOffer(s Secrets, f frame.Frame) (Offer, error) {
 	if s.OfferKey == [32]byte{} {
 		return Offer{}, errNoOfferKey
@@ -100,6 +101,9 @@ func OpenOffer(s Secrets, f frame.Frame) (Offer, error) {
 	}
 	if _, err := mlkem.NewEncapsulationKey768(o.MLKEM[:]); err != nil {
 		return Offer{}, refuse("the offer's ML-KEM key is not valid")
+	}
+	if _, err := o.read(s, nil); err != nil {
+		return Offer{}, err
 	}
 	return o, nil
 }

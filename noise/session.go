@@ -3,6 +3,7 @@ package noise
 import (
 	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -49,8 +50,8 @@ func (s Session) Seal(rnd io.Reader, k frame.Kind, seq, ack uint64, body []byte)
 	if !sealable(k, seq, ack, body) {
 		return nil, fmt.Errorf("noise: seq, ack or body does not fit a sealed frame of kind %v", k)
 	}
-	if s.SealKey == [32]byte{} || s.Candidate == (frame.Candidate{}) {
-		return nil, fmt.Errorf("noise: the session is empty: only Claim and Accept make one")
+	if s.erased() {
+		return nil, errors.New("noise: the session is empty or has been erased: nothing can be sealed any more")
 	}
 	var salt [saltSize]byte
 	if err := random(rnd, salt[:]); err != nil {
@@ -59,6 +60,13 @@ func (s Session) Seal(rnd io.Reader, k frame.Kind, seq, ack uint64, body []byte)
 	var head [ackSize]byte
 	binary.BigEndian.PutUint64(head[:], ack)
 	return seal(s.SealKey, k, s.Candidate, seq, salt, head[:], body), nil
+}
+
+// erased reports whether the keys are gone, as they are once a share has ended.
+// Whoever seals under a key of zeros must not be believed.
+func (s Session) erased() bool {
+	none := [32]byte{}
+	return s.SealKey == none || s.OpenKey == none || s.Exporter == none
 }
 
 // sealable reports whether a frame of kind k may be sealed under a direction key
@@ -83,6 +91,9 @@ func (s Session) Open(f frame.Frame) (ack uint64, body []byte, err error) {
 	if k := f.Kind(); k != frame.Data && k != frame.Ack {
 		return 0, nil, refuse("a frame of kind " + k.String() + " is not opened by a session")
 	}
+	if s.erased() {
+		return 0, nil, refuse("the session has been erased")
+	}
 	if f.Candidate() != s.Candidate {
 		return 0, nil, refuse("a frame of another candidate")
 	}
@@ -102,8 +113,12 @@ func (s Session) Open(f frame.Frame) (ack uint64, body []byte, err error) {
 
 // Taken returns the frame by which the sender tells this candidate that it was
 // not chosen. It is always the same bytes: it has a key of its own that seals
-// nothing else, so a sender may forget the candidate and make it again.
+// nothing else, so a sender may forget the candidate and make it again. Of an
+// erased session it is a shut, which nobody believes.
 func (s Session) Taken() frame.Frame {
+	if s.erased() {
+		return frame.Shut(s.Candidate)
+	}
 	b := expand(s.Exporter[:], labelTaken, 32+saltSize)
 	var ack [ackSize]byte
 	return seal([32]byte(b[:32]), frame.Taken, s.Candidate, 0, [saltSize]byte(b[32:]), ack[:])
@@ -111,7 +126,7 @@ func (s Session) Taken() frame.Frame {
 
 // CheckTaken returns nil if f is this candidate's Taken frame.
 func (s Session) CheckTaken(f frame.Frame) error {
-	if subtle.ConstantTimeCompare(f, s.Taken()) != 1 {
+	if s.erased() || subtle.ConstantTimeCompare(f, s.Taken()) != 1 {
 		return refuse("not this candidate's sealed taken")
 	}
 	return nil

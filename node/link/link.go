@@ -9,6 +9,11 @@
 //	sparekey://RELAY/s/ID#SECRET    opened by sparekey alone, never by a browser
 //	sparekey:///s/ID#SECRET         no relay: for two devices in one room
 //
+// RELAY is host[:port] in lower case. A sparekey link to this very machine leads
+// to a relay of plain http, any other to https. Base64url is canonical: bits that
+// carry nothing are zero. A path of s and a number, s2 say, and a scheme that
+// starts with sparekey are kept for later versions.
+//
 // What stands behind # is never sent to the relay. Links are ASCII; beside the
 // relay's host a link has at most 100 characters.
 //
@@ -21,12 +26,13 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"net/netip"
-	"net/url"
-	"strings"
 )
+
+const appScheme = "sparekey"
 
 // A Link is a share's invitation. Who has it can claim the share: printing one
 // with fmt or slog shows no secret, URL does.
@@ -42,10 +48,13 @@ type Link struct {
 func (l Link) URL() string { return l.address() + "#" + text(l.Secret[:]) }
 
 // String returns the link without its secret.
-func (l Link) String() string { return l.address() + "#[redacted]" }
+func (l Link) String() string { return l.address() + "#" + redacted }
 
-// GoString returns the link without its secret.
-func (l Link) GoString() string { return l.String() }
+// Format prints the link without its secret, whatever the verb.
+func (l Link) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, l.String()) }
+
+// MarshalText returns the link without its secret: it is not how links are kept.
+func (l Link) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
 // LogValue returns the link without its secret and id.
 func (l Link) LogValue() slog.Value { return slog.StringValue("[link redacted]") }
@@ -53,7 +62,7 @@ func (l Link) LogValue() slog.Value { return slog.StringValue("[link redacted]")
 func (l Link) address() string {
 	base := l.Relay
 	if l.App || base == "" {
-		base = "sparekey://" + l.Host()
+		base = appScheme + "://" + l.Host()
 	}
 	query := ""
 	if l.Vertical != "" {
@@ -61,41 +70,6 @@ func (l Link) address() string {
 	}
 	return base + "/s/" + text(l.ID[:]) + query
 }
-
-// Host returns the relay's host and port, for people; empty without a relay.
-func (l Link) Host() string {
-	_, host, _ := strings.Cut(l.Relay, "://")
-	return host
-}
-
-// Loopback reports whether the relay is this very machine.
-func (l Link) Loopback() bool {
-	a, ok := l.addr()
-	return ok && a.IsLoopback() || hostname(l.Host()) == "localhost"
-}
-
-// Private reports whether the relay's host is an address that isn't on the
-// public internet, or a name that can't be: who follows such a link should ask first.
-func (l Link) Private() bool {
-	if l.Relay == "" {
-		return false
-	}
-	if a, ok := l.addr(); ok {
-		return !a.IsGlobalUnicast() || a.IsPrivate() || a.Is4() && shared.Contains(a)
-	}
-	name := strings.TrimSuffix(hostname(l.Host()), ".")
-	return !strings.Contains(name, ".") || strings.HasSuffix(name, ".local") || strings.HasSuffix(name, ".internal") || strings.HasSuffix(name, ".localhost")
-}
-
-// shared is the carriers' address space (RFC 6598).
-var shared = netip.MustParsePrefix("100.64.0.0/10")
-
-func (l Link) addr() (netip.Addr, bool) {
-	a, err := netip.ParseAddr(strings.Trim(hostname(l.Host()), "[]"))
-	return a.Unmap(), err == nil
-}
-
-func hostname(host string) string { return (&url.URL{Host: host}).Hostname() }
 
 // Keys are what a link's secret derives.
 type Keys struct {
@@ -106,6 +80,17 @@ type Keys struct {
 	Path       [32]byte // proves direct paths
 	Unattended [32]byte // seals what is left at a relay
 }
+
+// Format prints no key, whatever the verb.
+func (Keys) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue returns no key.
+func (Keys) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText returns no key.
+func (Keys) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+const redacted = "[redacted]"
 
 // Keys derives the link's keys.
 func (l Link) Keys() Keys {
@@ -128,11 +113,17 @@ func (l Link) Keys() Keys {
 
 func text(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// untext reads canonical base64url of 16 bytes.
+// untext reads canonical base64url of 16 bytes. Its error shows no character of it.
 func untext(s string) ([16]byte, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(b) != 16 {
-		return [16]byte{}, fmt.Errorf("%w: a part of it has %d characters of base64url where 22 belong, or one that can't be", ErrDamaged, len(s))
+	switch {
+	case len(s) != textLen:
+		return [16]byte{}, fmt.Errorf("has %d characters instead of %d", len(s), textLen)
+	case err != nil:
+		return [16]byte{}, errors.New("has a character that can't be")
 	}
 	return [16]byte(b), nil
 }
+
+// textLen is how long 16 bytes are as text.
+const textLen = 22

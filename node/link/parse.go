@@ -3,8 +3,6 @@ package link
 import (
 	"errors"
 	"fmt"
-	"net/netip"
-	"net/url"
 	"regexp"
 	"strings"
 	"unicode"
@@ -16,7 +14,7 @@ var (
 	ErrNoSecret = errors.New("the secret part after # is missing")
 	ErrDamaged  = errors.New("the link is damaged")
 	ErrTwoLinks = errors.New("there is more than one link in this")
-	ErrVersion  = errors.New("the link was made by another version of sparekey")
+	ErrVersion  = errors.New("the link was made by a newer version of sparekey")
 	ErrInsecure = errors.New("the link leads to a relay without encryption")
 )
 
@@ -25,149 +23,177 @@ const MaxText = 16 << 10
 
 // Parse reads a link, or a message with one in it, as mail and chat programs
 // leave it: in angle brackets or quotes, with a full stop behind it, broken over
-// lines, with soft hyphens. It opens only if there is one reading.
+// lines, with soft hyphens. It opens only if there is one reading; its errors
+// show nothing of the link.
 func Parse(s string) (Link, error) {
 	if len(s) > MaxText {
 		return Link{}, fmt.Errorf("%w: it has %d bytes, far more than a link", ErrNoLink, len(s))
 	}
-	readings := map[string]Link{}
+	s = clean(s)
+	l, err := choose(readings(s))
+	if err == nil || errors.Is(err, ErrTwoLinks) {
+		return l, err
+	}
+	// A terminal may have put blanks into it. Without any other words there is
+	// still but one reading.
+	if joined := strings.Join(strings.Fields(s), ""); joined != s {
+		if l, err := choose(readings(joined)); err == nil {
+			return l, nil
+		}
+	}
+	return Link{}, err
+}
+
+// choose returns the one link that the texts can be read as.
+func choose(texts []string) (Link, error) {
+	found := map[Link]bool{}
 	var first error
-	for _, candidate := range candidates(s) {
-		l, err := parse(candidate)
-		if err == nil {
-			readings[l.URL()] = l
-		} else if first == nil || errors.Is(first, ErrDamaged) && !errors.Is(err, ErrDamaged) {
-			first = err
+	for _, text := range texts {
+		l, err := parse(text)
+		switch {
+		case err == nil:
+			found[l] = true
+		case first == nil, errors.Is(first, ErrNoLink) && !errors.Is(err, ErrNoLink):
+			first = err // another site's link says less than a broken one of ours
 		}
 	}
 	switch {
-	case len(readings) == 1:
-		for _, l := range readings {
-			return l, nil
-		}
-	case len(readings) > 1:
+	case len(found) > 1:
 		return Link{}, ErrTwoLinks
-	case first != nil:
+	case len(found) == 0 && first != nil:
 		return Link{}, first
+	case len(found) == 0:
+		return Link{}, ErrNoLink
 	}
-	return Link{}, ErrNoLink
+	for l := range found {
+		return l, nil
+	}
+	panic("unreachable")
 }
 
-var start = regexp.MustCompile(`(?i)(https?|sparekey)://`)
-
-// candidates returns the pieces of a text that may be links: from each scheme
-// to the next white space, and, for links broken over lines, the same with all
-// white space up to the next scheme taken out and cut to a link's length.
-func candidates(s string) []string {
+// clean takes out what can't be seen, and mail's marks at the ends of lines.
+func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Cf, r) || r == '\u00ad' {
+		switch {
+		case r == '\r':
+			return '\n'
+		case r != '\n' && (unicode.IsControl(r) || unicode.IsSpace(r)):
+			return ' '
+		case unicode.Is(unicode.Cf, r): // zero-width, soft hyphen, marks of direction
 			return -1
 		}
 		return r
-	}, s)
-	at := start.FindAllStringIndex(s, -1)
-	var out []string
+	}, strings.ReplaceAll(s, "\r\n", "\n"))
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		line = strings.TrimSpace(strings.TrimLeft(line, "> |")) // a quoted message's
+		lines[i] = strings.TrimSuffix(line, "=")                // quoted-printable: goes on in the next line
+	}
+	return strings.TrimSpace(strings.Join(lines, "\n"))
+}
+
+// scheme is where a link may start. Unknown ones of ours are read, to be refused by name.
+var scheme = regexp.MustCompile(`(?i)(https?|sparekey[a-z0-9+.-]*)://`)
+
+// maxLines is over how many lines a link may be broken.
+const maxLines = 12
+
+// readings returns the texts in s that may be links: from each scheme to the end
+// of the word, and where that is the end of its line, also with the first words
+// of the next lines, as long as each of them is all of its line.
+func readings(s string) (all []string) {
+	at := scheme.FindAllStringIndex(s, -1)
 	for i, m := range at {
 		end := len(s)
 		if i+1 < len(at) {
 			end = at[i+1][0]
 		}
-		piece := s[m[0]:end]
-		if whole, broken := firstWord(piece); whole != "" {
-			out = append(out, trim(whole))
-			if broken != "" && !complete.MatchString(trim(whole)) {
-				out = append(out, trim(broken))
+		text := ""
+		for n, line := range strings.Split(s[m[0]:end], "\n") {
+			word, more := firstWord(line)
+			if n == maxLines || word == "" && n > 0 {
+				break
+			}
+			text += word
+			all = append(all, trim(text))
+			if more {
+				break
 			}
 		}
 	}
-	return out
+	return all
 }
 
-// complete matches what needs no mending.
-var complete = regexp.MustCompile(`/s[0-9]*/[A-Za-z0-9_-]{22}(\?[^#\s]*)?#[A-Za-z0-9_-]{22}$`)
-
-var broken = regexp.MustCompile(`^[^#]*/s[0-9]*/[A-Za-z0-9_-]{22}(\?[^#]*?)?#[A-Za-z0-9_-]{22}`)
-
-// firstWord returns the piece up to white space, and the piece with its line
-// breaks taken out, as far as a whole link goes.
-func firstWord(piece string) (whole, mended string) {
-	fields := strings.Fields(piece)
-	if len(fields) == 0 {
-		return "", ""
+// firstWord cuts a line where a link must end, and reports whether it went on.
+func firstWord(line string) (word string, more bool) {
+	end := strings.IndexFunc(line, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`<>"`, r)
+	})
+	if end < 0 {
+		return line, false
 	}
-	if joined := strings.Join(fields, ""); len(fields) > 1 {
-		mended = broken.FindString(joined)
-	}
-	return fields[0], mended
+	return line[:end], true
 }
 
-// trim takes off what mail puts around a link.
-func trim(s string) string { return strings.TrimRight(s, ".,;:!?)]}>\"'*`”’»") }
+// trim takes off what is put behind a link. A link itself ends in none of these.
+func trim(s string) string { return strings.TrimRight(s, ".,;:!?)]}'*`\\") }
 
+// form is a link, or what has become of one.
+var form = regexp.MustCompile(`^([A-Za-z0-9+.-]+)://([^/?#]*)/(s[0-9]{0,3})/([^?#]*)(\?[^#]*)?(#.*)?$`)
+
+// parse reads exactly one link.
 func parse(s string) (Link, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return Link{}, ErrDamaged // the parser's own error shows the text, and so the secret
+	if !strings.Contains(s, "#") {
+		s = strings.Replace(s, "%23", "#", 1) // some programs escape it
 	}
-	l := Link{App: strings.EqualFold(u.Scheme, "sparekey")}
-	if err := l.relay(u); err != nil {
+	part := form.FindStringSubmatch(s)
+	if part == nil {
+		return Link{}, ErrNoLink
+	}
+	kind, id, query, secret := part[3], part[4], strings.TrimPrefix(part[5], "?"), strings.TrimPrefix(part[6], "#")
+	l := Link{App: strings.EqualFold(part[1], appScheme)}
+	if err := l.follow(strings.ToLower(part[1]), part[2]); err != nil {
 		return Link{}, err
 	}
-	prefix, id, ok := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
 	switch {
-	case !ok || !strings.HasPrefix(u.Path, "/"):
-		return Link{}, ErrNoLink
-	case prefix != "s" && versioned.MatchString(prefix):
-		return Link{}, fmt.Errorf("%w: it is of kind %q, this program knows \"s\"", ErrVersion, prefix)
-	case prefix != "s":
-		return Link{}, ErrNoLink
-	case u.Fragment == "":
+	case kind != "s":
+		return Link{}, fmt.Errorf("%w: it is of kind %q, this version knows \"s\"", ErrVersion, kind)
+	case secret == "":
 		return Link{}, ErrNoSecret
 	}
+	var err error
 	if l.ID, err = untext(id); err != nil {
-		return Link{}, err
+		return Link{}, fmt.Errorf("%w: the share id %w", ErrDamaged, err)
 	}
-	if l.Secret, err = untext(u.Fragment); err != nil {
-		return Link{}, err
+	if l.Secret, err = untext(secret); err != nil {
+		return Link{}, fmt.Errorf("%w: the secret part after # %w", ErrDamaged, err)
 	}
-	if v := u.Query().Get("v"); vertical.MatchString(v) {
-		l.Vertical = v
+	for param := range strings.SplitSeq(query, "&") {
+		if v, ok := strings.CutPrefix(param, "v="); ok && vertical.MatchString(v) {
+			l.Vertical = v
+		}
 	}
 	return l, nil
 }
 
-var (
-	versioned = regexp.MustCompile(`^s[0-9]{1,3}$`)
-	vertical  = regexp.MustCompile(`^[a-z0-9]{1,8}$`)
-	hostForm  = regexp.MustCompile(`^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\.?)(:[0-9]{1,5})?$`)
-)
+var vertical = regexp.MustCompile(`^[a-z0-9]{1,8}$`)
 
-// relay takes the relay's base URL out of u.
-func (l *Link) relay(u *url.URL) error {
-	host := strings.ToLower(u.Host)
+// follow sets where a link of this scheme and authority leads.
+func (l *Link) follow(scheme, authority string) (err error) {
 	switch {
-	case u.User != nil:
+	case scheme != "http" && scheme != "https" && scheme != appScheme:
+		return fmt.Errorf("%w: its scheme is not known", ErrVersion)
+	case strings.Contains(authority, "@"):
 		return fmt.Errorf("%w: it names a user, which no link does", ErrDamaged)
-	case host == "" && l.App:
+	case authority == "" && l.App:
 		return nil
-	case !hostForm.MatchString(host):
-		return fmt.Errorf("%w: what should be the relay's host isn't one", ErrDamaged)
 	}
-	scheme := strings.ToLower(u.Scheme)
-	here := loopback(hostname(host))
-	switch {
-	case scheme == "http" && !here:
-		return fmt.Errorf("%w: plain http is for a relay on this very machine", ErrInsecure)
-	case l.App && here:
-		scheme = "http" // a relay on this machine has no certificate
-	case l.App:
+	if l.App {
 		scheme = "https"
+		if (Link{Relay: "https://" + authority}).Loopback() {
+			scheme = "http" // a relay on this very machine has no certificate
+		}
 	}
-	l.Relay = scheme + "://" + host
-	return nil
-}
-
-func loopback(name string) bool {
-	a, err := netip.ParseAddr(name)
-	return err == nil && a.Unmap().IsLoopback() || name == "localhost"
+	l.Relay, err = ParseRelay(scheme + "://" + authority)
+	return err
 }

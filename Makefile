@@ -1,0 +1,42 @@
+# What there is to do with sparekey; `make` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint cover fuzz clean
+
+GO ?= go
+BIN := bin
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: need-go ## bin/sparekey and bin/sparekey-relay
+	$(GO) build -trimpath -o $(BIN)/ ./cmd/...
+
+demo: build ## a spare key goes from one device to another, here, in a minute
+	./scripts/demo $(BIN)
+
+test: need-go need-cc need-zbar ## all tests, with the race detector
+	$(GO) vet ./...
+	$(GO) test -race -timeout 15m ./...
+
+cover: need-go ## coverage of the protocol: noise and node/share
+	@for p in noise noise/frame node/share; do $(GO) test -cover ./$$p | awk '{print $$2, $$5}'; done
+
+fuzz: need-go ## every decoder, ten seconds each
+	./scripts/fuzz 10s
+
+lint: need-go ## gofmt, vet and staticcheck
+	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt -w these: $$out"; exit 1; }
+	$(GO) vet ./...
+	$(GO) -C tools tool staticcheck -version >/dev/null
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+clean: ## what build and tests left
+	rm -rf $(BIN) cover.out bench.json
+
+.PHONY: need-go need-cc need-zbar
+need-go:
+	@./scripts/need go
+need-cc:
+	@./scripts/need gcc gcc libc6-dev
+need-zbar:
+	@./scripts/need zbarimg zbar-tools

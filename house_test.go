@@ -1,0 +1,119 @@
+package sparekey_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sparekey/sparekey"
+
+// A room says what a package may import of ours, and why no more.
+type room struct {
+	may []string
+	why string
+}
+
+// rooms is the layering of the house. A package that stands in no row fails the
+// test: decide where it belongs, don't loosen a row to make it fit.
+var rooms = map[string]room{
+	"noise/frame":     {nil, "a leaf: the envelope anyone may read"},
+	"node/link":       {nil, "a leaf: what a link says and derives"},
+	"node/vault":      {nil, "a leaf: sealed files, whatever is in them"},
+	"node/credential": {nil, "a leaf: what a credential type has to do"},
+	"relay/wire":      {nil, "a leaf: the relay's bodies, for relay and client"},
+
+	"node/credential/credentialtest": {[]string{"node/credential"}, "formats for tests"},
+
+	"noise":     {[]string{"noise/frame"}, "a frame is all it shares with carriers"},
+	"discovery": {[]string{"noise/frame"}, "a frame is all it shares with the session"},
+
+	"fallback":   {[]string{"discovery", "noise/frame"}, "policy over paths, and nothing else"},
+	"node/share": {[]string{"noise", "noise/frame"}, "no sockets, clock, disk; not even discovery"},
+
+	"relay":           {[]string{"noise/frame", "relay/wire"}, "it can't open anything: never noise"},
+	"relay/disk":      {[]string{"noise/frame", "relay/wire", "relay"}, "a store knows the relay's rules and no more"},
+	"relay/storetest": {[]string{"noise/frame", "relay"}, "what every store must do"},
+	"relay/mailbox":   {[]string{"discovery", "noise/frame", "relay/wire"}, "a client must not lean on the relay it doesn't trust"},
+
+	"node": {[]string{"node/share", "node/link", "node/credential", "noise", "noise/frame", "discovery", "fallback"},
+		"vault, relay and lan are given by commands, so that wallet, browser and simulation give their own"},
+
+	"cmd/sparekey":       {[]string{"*"}, "it wires everything"},
+	"cmd/sparekey-relay": {[]string{"relay", "relay/disk", "relay/wire"}, "a relay holds no device's code"},
+}
+
+// outside says which rooms alone may import what is not ours.
+var outside = []struct {
+	what  string
+	rooms []string
+	why   string
+}{
+	{"net/http", []string{"relay", "relay/mailbox", "cmd/sparekey", "cmd/sparekey-relay"}, "the browser does without it; formats are given an HTTP function"},
+	{"net", []string{"relay", "relay/mailbox", "node/vault", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
+	{"os", []string{"node/vault", "node/credential", "relay/disk", "cmd/sparekey", "cmd/sparekey-relay"}, "files belong to the vault, to formats and to stores"},
+	{"crypto/rand", []string{"relay", "relay/disk", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
+	{"github.com/cockroachdb/pebble", []string{"relay/disk"}, "one outside library in one room"},
+	{"github.com/flynn/noise", []string{"noise"}, "one outside library in one room"},
+	{"github.com/spf13/cobra", []string{"cmd/sparekey", "cmd/sparekey-relay"}, "commands only"},
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		if name == "" {
+			continue
+		}
+		r, ok := rooms[name]
+		if !ok {
+			t.Errorf("%s stands in no row of the house: decide what it may import, and why", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if ours, ok := strings.CutPrefix(imported, module+"/"); ok {
+				if !slices.Contains(r.may, ours) && !slices.Contains(r.may, "*") {
+					t.Errorf("%s imports %s; it may not: %s", name, ours, r.why)
+				}
+				continue
+			}
+			for _, o := range outside {
+				if within(imported, o.what) && !slices.Contains(o.rooms, name) {
+					t.Errorf("%s imports %s; only %s may: %s", name, imported, strings.Join(o.rooms, ", "), o.why)
+				}
+			}
+		}
+	}
+}
+
+// within reports whether an import is of a package or, for a module's path, below it.
+func within(imported, what string) bool {
+	return imported == what || strings.Contains(path.Dir(what), ".") && strings.HasPrefix(imported, what+"/")
+}
+
+func packages(t *testing.T) (all []listed) {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatal("go list: ", err)
+	}
+	d := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
