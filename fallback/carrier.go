@@ -306,10 +306,10 @@ func (r *run) serve(t *track) {
 	d := r.load.Decision
 	deciding := stores && !t.agreed(d)
 	switch {
-	case len(frames) > 0 && !(deciding && d.Over != nil && t.delay > 0):
+	case len(frames) > 0 && !(deciding && t.delay > 0):
 		t.busy = true
 		r.running.Go(func() { r.bring(result{track: t, sent: frames, err: t.path.Send(r.ctx, frames...)}) })
-	case deciding: // also when frames can't be sent any more, if the share is over
+	case deciding: // also when frames fail: a lane may have to be confirmed first, or the share is over
 		t.busy = true
 		r.running.Go(func() { r.bring(result{track: t, decided: &d, err: box.Settle(r.ctx, d)}) })
 	}

@@ -1,0 +1,359 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/fallback"
+	"github.com/sparekey/sparekey/node/share"
+	"github.com/sparekey/sparekey/noise/frame"
+)
+
+// A Live is a share that is being driven. One goroutine owns its state.
+type Live struct {
+	device *Device
+	id     string
+	tell   func(Update)
+
+	record  Record
+	machine machine
+	saved   bool // the vault has a record of it
+
+	carrier *fallback.Carrier
+	version uint64 // of the load that is carried
+	events  chan request
+	results chan result
+	reports chan discovery.Report
+	left    time.Duration // what a mailbox said last
+	working string        // key and kind of the task that runs
+	held    bool          // the task failed; the person has to do something
+	first   atomic.Pointer[[]frame.Frame]
+
+	done chan struct{}
+	err  error
+}
+
+// An Update is what has happened to a live share. State is where it now stands.
+type Update struct {
+	State  share.State
+	Reason string            // why it ended so, if anybody said
+	Label  string            // what the other device calls itself
+	Notice *share.Notice     // nil: the update is of another kind
+	Path   string            // the path that brought it, if one did
+	Report *discovery.Report // what a path has to say: hearsay
+	Err    error             // a task failed; Held says whether it will be tried again by itself
+	Held   bool
+	Others int  // a sender: devices that came and were not chosen
+	Stored bool // a mailbox has all that there was to send
+	Known  bool // the share has ended, and the other side or a mailbox knows
+}
+
+type request struct {
+	event share.Event
+	done  chan error
+}
+
+type result struct {
+	key   string
+	event share.Event
+	err   error
+}
+
+// Errors of a live share.
+var (
+	ErrStopped = errors.New("the share is not being driven any more")
+	ErrTooLate = errors.New("it is too late for that")
+)
+
+// Start drives the share of a record until ctx ends or it is settled: ended,
+// with the other side or a mailbox knowing. tell is called from the share's own
+// goroutine and must not block or call the Live.
+func (d *Device) Start(ctx context.Context, id string, r Record, tell func(Update)) (*Live, error) {
+	m, err := r.machine()
+	if err != nil {
+		return nil, err
+	}
+	if v, ok := m.(receiverMachine); ok {
+		v.Encapsulate = d.Encapsulate
+		m = v
+	}
+	l := &Live{
+		device: d, id: id, tell: tell, record: r, machine: m,
+		carrier: fallback.New(fallback.Config{}),
+		events:  make(chan request), results: make(chan result), reports: make(chan discovery.Report, 16),
+		done: make(chan struct{}),
+	}
+	state, _, _ := m.state()
+	l.saved = state != share.Opened
+	go l.run(ctx)
+	return l, nil
+}
+
+// Do brings an event to the share, and returns once its effects are saved and
+// on their way.
+func (l *Live) Do(ctx context.Context, e share.Event) error {
+	q := request{e, make(chan error, 1)}
+	select {
+	case l.events <- q:
+	case <-l.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-q.done:
+		return err
+	case <-l.done:
+		return ErrStopped
+	}
+}
+
+// Accept accepts the preview for a receiver: what the receiver's format is to
+// start from, and what to call this device over there.
+func (l *Live) Accept(ctx context.Context, opening []byte, label string) error {
+	return l.Do(ctx, share.Accept{State: opening, Label: label})
+}
+
+// Done is closed when the share is no longer driven.
+func (l *Live) Done() <-chan struct{} { return l.done }
+
+// Wait waits for Done and returns why the share stopped being driven: nil if it
+// is settled.
+func (l *Live) Wait() error {
+	<-l.done
+	return l.err
+}
+
+// Record returns the share's record as it was last saved; call it after Done.
+func (l *Live) Record() Record { return l.record }
+
+func (l *Live) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var workers sync.WaitGroup
+	workers.Go(func() { l.carrier.Run(ctx) })
+	meeting := l.meeting(ctx)
+	for _, f := range l.device.Finders {
+		workers.Go(func() {
+			if err := f.Find(ctx, meeting, l.carrier.Add); err != nil && ctx.Err() == nil {
+				l.report(ctx, discovery.Report{State: discovery.Failing, Err: err})
+			}
+		})
+	}
+	l.err = l.loop(ctx, &workers)
+	cancel()
+	workers.Wait()
+	close(l.done)
+}
+
+// report hands a path's word to the loop; a full queue drops it, unless it is the proof of the end.
+func (l *Live) report(ctx context.Context, r discovery.Report) {
+	if r.State == discovery.Ended {
+		select {
+		case l.reports <- r:
+		case <-ctx.Done():
+		}
+		return
+	}
+	select {
+	case l.reports <- r:
+	default:
+	}
+}
+
+func (l *Live) meeting(ctx context.Context) discovery.Meeting {
+	r := l.record
+	k := r.Link().Keys()
+	m := discovery.Meeting{
+		ID: r.ID, Role: r.Role, Topic: k.Topic, Key: k.Path, Relay: r.Relay, View: k.View, Token: r.Token,
+		First: func() []frame.Frame {
+			if f := l.first.Load(); f != nil {
+				return *f
+			}
+			return nil
+		},
+		Report: func(rep discovery.Report) { l.report(ctx, rep) },
+	}
+	if r.Role == discovery.Sender {
+		life := time.Duration(r.Preview.Life+r.Preview.Grace) * time.Second
+		m.Create = &discovery.Create{Preimage: r.Preimage, TTL: life, Lanes: lanes}
+	}
+	return m
+}
+
+// lanes is how many receivers a mailbox lets try at once (design: 4).
+const lanes = 4
+
+// loop is the share: it steps until the share is settled or ctx ends.
+func (l *Live) loop(ctx context.Context, workers *sync.WaitGroup) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	wake := func(eff share.Effects) {
+		if eff.Wake > 0 {
+			timer.Reset(eff.Wake)
+		} else {
+			timer.Stop()
+		}
+	}
+	eff, err := l.step(share.Woken{}, nil)
+	for {
+		if err != nil {
+			return err
+		}
+		wake(eff)
+		l.work(ctx, workers)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			eff, err = l.step(share.Woken{}, nil)
+		case q := <-l.events:
+			eff, err = l.step(l.complete(q.event), nil)
+			q.done <- err
+		case a := <-l.carrier.Arrivals():
+			eff, err = l.step(share.Arrived{Frames: a.Frames}, a.From)
+		case r := <-l.reports:
+			eff, err = l.heard(r, eff)
+		case r := <-l.results:
+			eff, err = l.worked(r, eff)
+		case v := <-l.carrier.Settled():
+			if ended, settledErr := l.settle(v); ended {
+				return settledErr
+			}
+		}
+	}
+}
+
+// complete adds to an event what only the record knows.
+func (l *Live) complete(e share.Event) share.Event {
+	switch v := e.(type) {
+	case share.Accept:
+		v.Claim = l.record.Claim()
+		return v
+	case share.Redirect:
+		l.held = false
+	}
+	return e
+}
+
+// step is the order that everything rests on: step, save, send, tell.
+func (l *Live) step(e share.Event, from discovery.Path) (share.Effects, error) {
+	next, eff := l.machine.step(l.device.Now(), l.device.Rand, e)
+	if eff.Save {
+		if err := l.save(next, from); err != nil {
+			return eff, err
+		}
+	}
+	l.machine = next
+	l.carry()
+	if from != nil {
+		l.carrier.Reply(from, eff.Reply...)
+		l.carrier.Judge(from, !eff.Bad)
+	}
+	for _, n := range eff.Tell {
+		l.update(Update{Notice: &n}, from)
+	}
+	return eff, nil
+}
+
+// save writes the record with the machine's next value. A receiver that only
+// looks is not saved: viewing leaves no trace.
+func (l *Live) save(next machine, from discovery.Path) error {
+	state, _, _ := next.state()
+	if v, ok := next.(receiverMachine); ok && v.Offer != nil {
+		if p, err := v.Preview(); err == nil {
+			l.record.Preview = p
+		}
+	}
+	r := l.record
+	r.Machine = next.marshal()
+	if from != nil {
+		r.Paths = addPath(r.Paths, from.String())
+	}
+	if state.Ended() {
+		r.erase(time.Now())
+	}
+	l.record = r
+	if !l.saved && (state == share.Opened || state == share.Viewed || state.Ended()) {
+		return nil // nobody has heard of us
+	}
+	l.saved = true
+	return save(l.device.Vault, l.id, r)
+}
+
+const maxPaths = 8
+
+func addPath(paths []string, p string) []string {
+	for _, have := range paths {
+		if have == p {
+			return paths
+		}
+	}
+	if len(paths) == maxPaths {
+		return paths
+	}
+	return append(paths[:len(paths):len(paths)], p)
+}
+
+// carry hands the carrier what is wanted now.
+func (l *Live) carry() {
+	out := l.machine.outbox()
+	d := l.machine.decision()
+	load := fallback.Load{Frames: out, Decision: discovery.Decision{Pinned: d.Pinned, Claim: d.Claim, Closed: d.Closed, Over: d.Over}}
+	if state, _, _ := l.machine.state(); state.Ended() {
+		load.Everywhere = out
+	}
+	l.first.Store(&out)
+	l.version = l.carrier.Carry(load)
+}
+
+func (l *Live) update(u Update, from discovery.Path) {
+	u.State, u.Reason, u.Label = l.machine.state()
+	u.Known = l.record.Settled
+	if from != nil {
+		u.Path = from.String()
+	}
+	if s, ok := l.machine.(senderMachine); ok {
+		u.Others = s.Others
+	}
+	if l.tell != nil {
+		l.tell(u)
+	}
+}
+
+// heard takes a path's report. Only the proof of the end, and less time than
+// was known, are the machine's business.
+func (l *Live) heard(r discovery.Report, eff share.Effects) (share.Effects, error) {
+	var err error
+	switch {
+	case r.State == discovery.Ended && r.Over != nil:
+		eff, err = l.step(share.Over{Proof: *r.Over}, nil)
+	case r.State == discovery.Living && r.Left > 0 && (l.left == 0 || r.Left < l.left-time.Second):
+		l.left = r.Left
+		eff, err = l.step(share.Remaining{Left: r.Left}, nil)
+	}
+	l.update(Update{Report: &r}, nil)
+	return eff, err
+}
+
+// settle ends the loop once the share has ended and somebody has all of it.
+func (l *Live) settle(version uint64) (bool, error) {
+	if version != l.version {
+		return false, nil
+	}
+	if state, _, _ := l.machine.state(); !state.Ended() {
+		l.update(Update{Stored: true}, nil)
+		return false, nil
+	}
+	l.record.Settled = true
+	if l.saved {
+		if err := save(l.device.Vault, l.id, l.record); err != nil {
+			return true, err
+		}
+	}
+	l.update(Update{}, nil)
+	return true, nil
+}

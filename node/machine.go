@@ -1,0 +1,51 @@
+package node
+
+import (
+	"io"
+	"time"
+
+	"github.com/sparekey/sparekey/noise/frame"
+
+	"github.com/sparekey/sparekey/node/share"
+)
+
+// A machine is either side's state machine, as the loop drives it.
+type machine interface {
+	step(now share.Time, rnd io.Reader, e share.Event) (machine, share.Effects)
+	state() (s share.State, reason, label string)
+	left(now share.Time) time.Duration
+	outbox() []frame.Frame
+	decision() share.Decision
+	task() (share.Task, bool)
+	marshal() []byte
+}
+
+type senderMachine struct{ share.Sender }
+
+func (m senderMachine) step(now share.Time, rnd io.Reader, e share.Event) (machine, share.Effects) {
+	next, eff := m.Sender.Step(now, rnd, e)
+	return senderMachine{next}, eff
+}
+func (m senderMachine) state() (share.State, string, string) {
+	return m.State, m.Reason, m.Label()
+}
+func (m senderMachine) left(now share.Time) time.Duration { return m.Left(now) }
+func (m senderMachine) outbox() []frame.Frame             { return m.Outbox() }
+func (m senderMachine) decision() share.Decision          { return m.Decision() }
+func (m senderMachine) task() (share.Task, bool)          { return m.Task() }
+func (m senderMachine) marshal() []byte                   { return m.Marshal() }
+
+type receiverMachine struct{ share.Receiver }
+
+func (m receiverMachine) step(now share.Time, rnd io.Reader, e share.Event) (machine, share.Effects) {
+	next, eff := m.Receiver.Step(now, rnd, e)
+	return receiverMachine{next}, eff
+}
+func (m receiverMachine) state() (share.State, string, string) {
+	return m.State, m.Reason, m.Label
+}
+func (m receiverMachine) left(now share.Time) time.Duration { return m.Left(now) }
+func (m receiverMachine) outbox() []frame.Frame             { return m.Outbox() }
+func (m receiverMachine) decision() share.Decision          { return m.Decision() }
+func (m receiverMachine) task() (share.Task, bool)          { return m.Task() }
+func (m receiverMachine) marshal() []byte                   { return m.Marshal() }

@@ -1,0 +1,111 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/node/link"
+	"github.com/sparekey/sparekey/node/share"
+)
+
+// A Record is all that a device keeps of one share: what the vault seals. Ended
+// shares keep no secret: neither the link's nor the format's.
+type Record struct {
+	Version  int            `cbor:"1,keyasint"`
+	Role     discovery.Role `cbor:"2,keyasint"`
+	Created  time.Time      `cbor:"3,keyasint"` // by the wall clock; for people
+	Relay    string         `cbor:"4,keyasint"`
+	ID       [16]byte       `cbor:"5,keyasint"`
+	Secret   [16]byte       `cbor:"6,keyasint"` // zero once ended
+	Token    [32]byte       `cbor:"7,keyasint"` // sender's capability or device claim
+	Preview  share.Preview  `cbor:"8,keyasint"`
+	Machine  []byte         `cbor:"9,keyasint"`            // share.Sender or share.Receiver
+	Settled  bool           `cbor:"10,keyasint"`           // ended, and the other side or a mailbox knows
+	Paths    []string       `cbor:"11,keyasint,omitempty"` // which carried frames that opened
+	App      bool           `cbor:"12,keyasint,omitempty"` // the link is of the app's scheme
+	Preimage [32]byte       `cbor:"13,keyasint"`           // a sender's c, to create the mailbox with
+	Ended    time.Time      `cbor:"14,keyasint"`           // by the wall clock; zero while it lives
+}
+
+const recordVersion = 1
+
+// ErrRecord is wrapped by errors about records that can't be read.
+var ErrRecord = errors.New("the share's record can't be read")
+
+var encMode = func() cbor.EncMode {
+	o := cbor.CoreDetEncOptions()
+	o.Time = cbor.TimeUnix
+	m, err := o.EncMode()
+	if err != nil {
+		panic(err) // constant options
+	}
+	return m
+}()
+
+// Encode returns the record's bytes: CBOR, to be sealed by the vault.
+func (r Record) Encode() ([]byte, error) { return encMode.Marshal(r) }
+
+// DecodeRecord reads what Encode wrote.
+func DecodeRecord(b []byte) (Record, error) {
+	var r Record
+	if err := cbor.Unmarshal(b, &r); err != nil {
+		return Record{}, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	if r.Version != recordVersion {
+		return Record{}, fmt.Errorf("%w: it is of version %d, this program knows %d", ErrRecord, r.Version, recordVersion)
+	}
+	return r, nil
+}
+
+// Link returns the share's link while it lives.
+func (r Record) Link() link.Link {
+	return link.Link{Relay: r.Relay, ID: r.ID, Secret: r.Secret, App: r.App}
+}
+
+// State returns where the share stands, with the reason if anybody gave one,
+// and what the other device calls itself.
+func (r Record) State() (s share.State, reason, label string, err error) {
+	m, err := r.machine()
+	if err != nil {
+		return "", "", "", err
+	}
+	s, reason, label = m.state()
+	return s, reason, label, nil
+}
+
+// Left returns how long the share can still be claimed.
+func (r Record) Left(now share.Time) time.Duration {
+	m, err := r.machine()
+	if err != nil {
+		return 0
+	}
+	return m.left(now)
+}
+
+func (r Record) machine() (machine, error) {
+	if r.Role == discovery.Sender {
+		s, err := share.UnmarshalSender(r.Machine)
+		return senderMachine{s}, wrapRecord(err)
+	}
+	v, err := share.UnmarshalReceiver(r.Machine)
+	return receiverMachine{v}, wrapRecord(err)
+}
+
+func wrapRecord(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrRecord, err)
+}
+
+// erase forgets what an ended share must not keep.
+func (r *Record) erase(now time.Time) {
+	if r.Ended.IsZero() {
+		r.Ended = now
+	}
+	r.Secret = [16]byte{}
+}

@@ -1,0 +1,314 @@
+// Package mailbox is the relay's client: a discovery.Finder that gives a share's
+// mailbox as a path. What a relay says is believed in nothing but the proof
+// (h, over): everything else is shown, and tried again.
+//
+// A path lives as long as its connection. When that breaks, the path ends and a
+// new one takes its place, on which all that is unacknowledged is sent again: a
+// relay that was restored from an older state is mended by that.
+package mailbox
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/noise/frame"
+	"github.com/sparekey/sparekey/relay/wire"
+)
+
+// Times of a client. A stream that is silent for longer than silence is dead: a
+// relay's heartbeat comes every 20 s.
+const (
+	callTime   = 20 * time.Second
+	viewWait   = 100 // seconds that a view is held
+	silence    = 50 * time.Second
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 5 * time.Second
+)
+
+// A Finder finds the mailbox of a share at the relay that the link names.
+type Finder struct{ config Config }
+
+// New returns a Finder.
+func New(c Config) *Finder { return &Finder{c} }
+
+// Find implements discovery.Finder. Each path has a connection of its own, and
+// no two shares have anything in common.
+func (f *Finder) Find(ctx context.Context, m discovery.Meeting, found func(discovery.Path)) error {
+	if m.Relay == "" {
+		<-ctx.Done()
+		return nil
+	}
+	for wait := firstRetry; ctx.Err() == nil; wait = min(2*wait, lastRetry) {
+		began := time.Now()
+		p := newPath(ctx, m, newTransport(f.config, m.Relay))
+		found(p)
+		<-p.ctx.Done()
+		p.Close()
+		if time.Since(began) > silence {
+			wait = firstRetry
+		}
+		sleep(ctx, wait/2+rand.N(wait/2))
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// A path is one connection to a mailbox.
+type path struct {
+	m      discovery.Meeting
+	id     frame.ShareID
+	t      transport
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+	pieces chan []frame.Frame
+
+	mu   sync.Mutex
+	subs map[frame.Candidate]bool // streams that run; the zero Candidate is the claims stream
+}
+
+func newPath(ctx context.Context, m discovery.Meeting, t transport) *path {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &path{m: m, id: m.ID, t: t, ctx: ctx, cancel: cancel, pieces: make(chan []frame.Frame),
+		subs: map[frame.Candidate]bool{}}
+	if m.Role == discovery.Receiver {
+		p.work.Go(p.view)
+	}
+	return p
+}
+
+// String implements discovery.Path.
+func (p *path) String() string { return "relay " + p.t.host() }
+
+// Close implements discovery.Path.
+func (p *path) Close() error {
+	p.cancel()
+	p.t.close()
+	p.work.Wait()
+	return nil
+}
+
+// Receive implements discovery.Path.
+func (p *path) Receive(ctx context.Context) ([]frame.Frame, error) {
+	select {
+	case f := <-p.pieces:
+		return f, nil
+	case <-p.ctx.Done():
+		return nil, errClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+var errClosed = errors.New("the path is closed")
+
+func (p *path) deliver(frames []frame.Frame) {
+	if len(frames) == 0 {
+		return
+	}
+	select {
+	case p.pieces <- frames:
+	case <-p.ctx.Done():
+	}
+}
+
+func (p *path) report(r discovery.Report) {
+	r.Path = p.String()
+	if p.m.Report != nil {
+		p.m.Report(r)
+	}
+}
+
+func (p *path) at(place wire.Place) wire.Path { return wire.Path{Place: place, ID: p.id} }
+
+func (p *path) lane(place wire.Place, c frame.Candidate) wire.Path {
+	return wire.Path{Place: place, ID: p.id, Lane: c}
+}
+
+// Send implements discovery.Path. Acks and taken are for direct paths: a
+// mailbox is told by Settle.
+func (p *path) Send(ctx context.Context, frames ...frame.Frame) error {
+	ctx, cancel := p.within(ctx)
+	defer cancel()
+	for _, group := range groups(frames) {
+		if err := p.send(ctx, group); err != nil {
+			return p.failed(err)
+		}
+	}
+	return nil
+}
+
+// within bounds a call by the path's own life.
+func (p *path) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	stop := context.AfterFunc(p.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// groups splits frames into requests: one offer; a handshake with the data
+// behind it; data without a gap.
+func groups(frames []frame.Frame) (out [][]frame.Frame) {
+	size := 0
+	for _, f := range frames {
+		if f.Kind() == frame.Ack || f.Kind() == frame.Taken {
+			continue
+		}
+		if n := len(out); n > 0 && f.Kind() == frame.Data && size+len(f)+4 <= wire.MaxBody && len(out[n-1]) < wire.MaxFrames {
+			last := out[n-1][len(out[n-1])-1]
+			if last.Kind() != frame.Offer && last.Candidate() == f.Candidate() && last.Seq()+1 == f.Seq() {
+				out[n-1] = append(out[n-1], f)
+				size += len(f) + 4
+				continue
+			}
+		}
+		out, size = append(out, []frame.Frame{f}), len(f)+4
+	}
+	return out
+}
+
+func (p *path) send(ctx context.Context, group []frame.Frame) error {
+	switch f := group[0]; f.Kind() {
+	case frame.Offer:
+		if f.Seq() == 0 {
+			return p.create(ctx, f)
+		}
+		at := p.at(wire.Offer)
+		at.Seq = f.Seq()
+		err := p.t.do(ctx, call{method: "PUT", path: at, token: p.m.Token, body: frame.Append(nil, f)})
+		if is(err, wire.Conflict) {
+			return nil // the relay is at a later one, whose turn comes; a false one shows in its claims
+		}
+		return err
+	case frame.Handshake:
+		return p.claim(ctx, group)
+	default:
+		at := p.lane(wire.Entry, f.Candidate())
+		at.Seq, at.Side = f.Seq(), wire.Receiver
+		if p.m.Role == discovery.Sender {
+			at.Side = wire.Sender
+		}
+		return p.t.do(ctx, call{method: "PUT", path: at, token: p.m.Token, body: frame.Append(nil, group...)})
+	}
+}
+
+func (p *path) create(ctx context.Context, offer frame.Frame) error {
+	c := p.m.Create
+	body := wire.Create{
+		Preimage: c.Preimage, Offer: offer, View: sha256.Sum256(p.m.View[:]), Sender: sha256.Sum256(p.m.Token[:]), Lanes: c.Lanes, TTL: c.TTL,
+	}.Body()
+	err := p.t.do(ctx, call{method: "PUT", path: p.at(wire.Mailbox), body: body, left: p.living})
+	if err == nil {
+		p.subscribe(frame.Candidate{}, p.claims)
+	}
+	return err
+}
+
+// subscribe runs a stream, once.
+func (p *path) subscribe(c frame.Candidate, run func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.subs[c] && p.ctx.Err() == nil {
+		p.subs[c] = true
+		p.work.Go(run)
+	}
+}
+
+func (p *path) living(left time.Duration) {
+	p.report(discovery.Report{State: discovery.Living, Left: left})
+}
+
+// failed turns what a relay answered into what a carrier acts on, and tells people.
+func (p *path) failed(err error) error {
+	problem := (*wire.Problem)(nil)
+	switch {
+	case p.ctx.Err() != nil:
+		return errClosed
+	case !errors.As(err, &problem):
+		p.report(discovery.Report{State: discovery.Failing, Err: err})
+		return err
+	}
+	switch problem.Type {
+	case wire.Gone:
+		if p.over(problem) {
+			return fmt.Errorf("the share has ended: %w", err)
+		}
+	case wire.Busy:
+		p.report(discovery.Report{State: discovery.Busy})
+		return err
+	case wire.Absent:
+		p.report(discovery.Report{State: discovery.Missing})
+		return err
+	case wire.Closed:
+		if f, perr := frame.Parse(problem.Closing); perr == nil {
+			p.deliver([]frame.Frame{f})
+		}
+		return err
+	case wire.Conflict:
+		err = fmt.Errorf("%w: the relay holds other bytes where ours belong: %w", discovery.ErrRetired, err)
+	}
+	p.report(discovery.Report{State: discovery.Failing, Err: err})
+	return err
+}
+
+// over reports a proof that the share has ended, if it is one.
+func (p *path) over(problem *wire.Problem) bool {
+	if problem.Over == nil {
+		return false
+	}
+	proof := frame.Proof{H: problem.Over.H, Over: problem.Over.Over}
+	if !proof.Proves(p.id) {
+		return false
+	}
+	p.report(discovery.Report{State: discovery.Ended, Over: &proof})
+	return true
+}
+
+func is(err error, t wire.Type) bool {
+	var problem *wire.Problem
+	return errors.As(err, &problem) && problem.Type == t
+}
+
+// Settle implements discovery.Mailbox.
+func (p *path) Settle(ctx context.Context, d discovery.Decision) error {
+	ctx, cancel := p.within(ctx)
+	defer cancel()
+	if d.Over != nil {
+		err := p.t.do(ctx, call{method: "DELETE", path: p.at(wire.Mailbox), body: wire.Proof{H: d.Over.H, Over: d.Over.Over}.Body()})
+		if err == nil || is(err, wire.Absent) || is(err, wire.Gone) {
+			return nil
+		}
+		return p.failed(err)
+	}
+	for _, f := range d.Closed {
+		var body []byte
+		if len(f.Sealed()) > 0 {
+			body = frame.Append(nil, f)
+		}
+		err := p.t.do(ctx, call{method: "DELETE", path: p.lane(wire.Lane, f.Candidate()), token: p.m.Token, body: body})
+		if err != nil && !is(err, wire.Conflict) { // a confirmed lane stays
+			return p.failed(err)
+		}
+	}
+	if d.Pinned == (frame.Candidate{}) {
+		return nil
+	}
+	body := wire.Binding{Lane: d.Pinned, Claim: d.Claim}.Body()
+	if err := p.t.do(ctx, call{method: "PUT", path: p.at(wire.Confirm), token: p.m.Token, body: body}); err != nil {
+		return p.failed(err)
+	}
+	return nil
+}
