@@ -1,0 +1,197 @@
+// Command sparekey-relay runs a relay: a store of mailboxes that it can't open.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sparekey/sparekey/relay"
+	"github.com/sparekey/sparekey/relay/disk"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command(os.Stderr).ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func command(stderr io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use: "sparekey-relay", Short: "A store-and-forward relay for sparekey that sees nothing but ciphertext",
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	root.AddCommand(serveCommand(stderr), checkCommand())
+	return root
+}
+
+// A service is what serve's flags say.
+type service struct {
+	listen    string
+	plain     bool
+	proxied   bool
+	cert, key string
+	publicURL string
+	data      string
+	memory    bool
+	metrics   string
+	limits    relay.Limits
+	quotas    relay.Quotas
+	stderr    io.Writer
+}
+
+func serveCommand(stderr io.Writer) *cobra.Command {
+	s := &service{stderr: stderr}
+	c := &cobra.Command{
+		Use: "serve", Short: "Serve until SIGTERM", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return s.run(c.Context()) },
+	}
+	f := c.Flags()
+	f.StringVar(&s.listen, "listen", "127.0.0.1:8443", "address and port to listen on")
+	f.BoolVar(&s.plain, "plain-http", false, "serve without TLS: on loopback, or with --behind-proxy")
+	f.BoolVar(&s.proxied, "behind-proxy", false, "a proxy in front ends TLS; plain HTTP may listen on any address")
+	f.StringVar(&s.cert, "tls-cert", "", "certificate chain, PEM")
+	f.StringVar(&s.key, "tls-key", "", "its key, PEM")
+	f.StringVar(&s.publicURL, "public-url", "", "where people reach this relay, for its page")
+	f.StringVar(&s.data, "data", "", "folder for the mailboxes")
+	f.BoolVar(&s.memory, "memory", false, "keep mailboxes in memory only: a restart loses them")
+	f.StringVar(&s.metrics, "metrics", "", "address for Prometheus metrics, which name nobody; empty: none")
+	f.IntVar(&s.limits.Mailboxes, "max-mailboxes", 0, "mailboxes at once (0: 1,000,000)")
+	f.Int64Var(&s.limits.Bytes, "max-bytes", 0, "bytes on disk (0: 16 GiB)")
+	f.IntVar(&s.quotas.Creates, "max-creates", 0, "mailboxes made a minute from one address prefix (0: 120, -1: no bound)")
+	f.IntVar(&s.quotas.Guesses, "max-guesses", 0, "wrong capabilities a minute from one address prefix (0: 600, -1: no bound)")
+	return c
+}
+
+func (s *service) run(ctx context.Context) (err error) {
+	tlsConfig, err := s.tls()
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(s.stderr, nil))
+	store, err := s.store(log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Shutdown()) }()
+	l, err := net.Listen("tcp", s.listen)
+	if err != nil {
+		return fmt.Errorf("can't listen on %s: %w", s.listen, err)
+	}
+	h := relay.NewHandler(relay.Config{Store: store, Quotas: s.quotas, Logger: log, PublicURL: s.publicURL})
+	if s.metrics != "" {
+		stop, err := s.serveMetrics(h)
+		if err != nil {
+			l.Close()
+			return err
+		}
+		defer stop()
+	}
+	scheme := "https"
+	if tlsConfig == nil {
+		scheme = "http"
+	}
+	fmt.Fprintf(s.stderr, "sparekey-relay: serving %s://%s\n", scheme, l.Addr())
+	return relay.Serve(ctx, l, tlsConfig, h)
+}
+
+// tls returns the TLS configuration, nil for plain HTTP where that is allowed.
+func (s *service) tls() (*tls.Config, error) {
+	switch {
+	case s.plain && (s.cert != "" || s.key != ""):
+		return nil, errors.New("--plain-http and --tls-cert contradict each other: give one")
+	case s.plain && !s.proxied && !loopback(s.listen):
+		return nil, fmt.Errorf("plain HTTP on %s would show capabilities to the network: give --tls-cert and --tls-key, listen on loopback, or say --behind-proxy", s.listen)
+	case s.plain:
+		return nil, nil
+	case s.cert == "" || s.key == "":
+		return nil, errors.New("a relay needs --tls-cert and --tls-key, or --plain-http on loopback or behind a proxy")
+	}
+	pair, err := tls.LoadX509KeyPair(s.cert, s.key)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate can't be used: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}}, nil
+}
+
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (s *service) store(log *slog.Logger) (relay.Store, error) {
+	switch {
+	case s.memory && s.data != "":
+		return nil, errors.New("--memory and --data contradict each other: give one")
+	case s.memory:
+		return relay.NewMemory(nil, s.limits), nil
+	case s.data == "":
+		return nil, errors.New("--data names no folder to keep mailboxes in (--memory keeps them in memory)")
+	}
+	if err := os.MkdirAll(s.data, 0o700); err != nil {
+		return nil, fmt.Errorf("the folder for mailboxes can't be made: %w", err)
+	}
+	return disk.Open(s.data, disk.Options{Limits: s.limits, Logger: log})
+}
+
+func (s *service) serveMetrics(h *relay.Handler) (stop func(), err error) {
+	l, err := net.Listen("tcp", s.metrics)
+	if err != nil {
+		return nil, fmt.Errorf("can't serve metrics on %s: %w", s.metrics, err)
+	}
+	srv := &http.Server{Handler: h.Metrics(), ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		srv.Serve(l)
+	}()
+	return func() { srv.Close(); <-done }, nil
+}
+
+func checkCommand() *cobra.Command {
+	var url string
+	c := &cobra.Command{
+		Use: "check", Short: "Ask a running relay whether it is well; exit 1 if not", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return check(c.Context(), url) },
+	}
+	c.Flags().StringVar(&url, "url", "http://127.0.0.1:8443", "the relay to ask")
+	return c
+}
+
+func check(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("the relay can't be reached: %w", err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("the relay isn't ready: it answers %s", res.Status)
+	}
+	fmt.Println("ready")
+	return nil
+}
