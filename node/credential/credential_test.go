@@ -1,0 +1,218 @@
+package credential
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"filippo.io/age"
+)
+
+// hand runs the one message of a format and returns the receiver's state.
+func hand(t *testing.T, f Format, opening []byte, o Options) ([]byte, error) {
+	t.Helper()
+	sent, err := f.Send(t.Context(), Turn{Key: "k", State: opening})
+	if err != nil || len(sent.Out) != 1 || !sent.Grants || !sent.Done {
+		t.Fatalf("a format of one message sends one, and it grants: %+v, %v", sent, err)
+	}
+	got, err := f.Receive(t.Context(), Turn{Key: "k", State: o.Encode(), In: sent.Out[0]})
+	if err == nil && !got.Done {
+		t.Error("the one message is not taken for the last")
+	}
+	return got.State, err
+}
+
+func TestFileArrivesByteForByteForItsOwnerAlone(t *testing.T) {
+	dir := t.TempDir()
+	data := []byte("\x00\xff any bytes \n")
+	opening, err := OfferFile("/home/ann/backdoor.key", 0o754|fs.ModeSetuid, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := hand(t, File{}, opening, Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if there, err := (File{}).Provisioned(t.Context(), "k", state); there || err != nil {
+		t.Fatalf("before: %v, %v", there, err)
+	}
+	if err := (File{}).Provision(t.Context(), "k", state); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "backdoor.key")
+	info, err := os.Stat(path)
+	if err != nil || info.Mode() != 0o700 {
+		t.Errorf("mode %v, %v; want the owner's bits alone", info, err)
+	}
+	if got, _ := os.ReadFile(path); !bytes.Equal(got, data) {
+		t.Errorf("received %q", got)
+	}
+	if there, err := (File{}).Provisioned(t.Context(), "k", state); !there || err != nil {
+		t.Errorf("after: %v, %v", there, err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 1 {
+		t.Errorf("%d files, want the one", len(left))
+	}
+}
+
+// TestFileLandsOnlyWhereItMay is FMT-02.
+func TestFileLandsOnlyWhereItMay(t *testing.T) {
+	for sent, want := range map[string]string{
+		"../../.ssh/authorized_keys": "authorized_keys", `C:\temp\x.txt`: "x.txt", ".bashrc": "bashrc", "-rf": "rf", "": "credential", "..": "credential",
+		"con": "credential-con", "NUL.txt": "credential-NUL.txt", "a\x1b[31mb": "a_[31mb", "ab\u202etxt.exe": "ab_txt.exe", "e\u0301": "é", "x.": "x",
+	} {
+		if got := cleanName(sent); got != want {
+			t.Errorf("%q is named %q, want %q", sent, got, want)
+		}
+	}
+	if got := cleanName(strings.Repeat("ä", 300)); len(got) > 200 || strings.ToValidUTF8(got, "?") != got {
+		t.Errorf("a long name is cut to %d bytes, or within a character", len(got))
+	}
+}
+
+func TestNothingIsWrittenOverUnasked(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "k")
+	outside := filepath.Join(t.TempDir(), "outside")
+	opening, _ := OfferFile("k", 0o600, []byte("new"))
+	state, err := hand(t, File{}, opening, Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, make := range map[string]func() error{
+		"a file":          func() error { return os.WriteFile(path, []byte("old"), 0o600) },
+		"a folder":        func() error { return os.Mkdir(path, 0o700) },
+		"a symbolic link": func() error { return os.Symlink(outside, path) },
+	} {
+		if err := make(); err != nil {
+			t.Fatal(err)
+		}
+		var exists *ExistsError
+		if err := (File{}).Provision(t.Context(), "k", state); !errors.As(err, &exists) || exists.Path != path {
+			t.Errorf("over %s: %v", what, err)
+		}
+		if _, err := os.Lstat(outside); err == nil {
+			t.Error("it was written through a link")
+		}
+		os.RemoveAll(path)
+	}
+	os.WriteFile(path, []byte("old"), 0o600)
+	elsewhere, err := Retarget(state, Options{Path: filepath.Join(dir, "other")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	force, _ := Retarget(state, Options{Dir: dir, Force: true})
+	for where, s := range map[string][]byte{"other": elsewhere, "k": force} {
+		if err := (File{}).Provision(t.Context(), "k", s); err != nil {
+			t.Errorf("%s: %v", where, err)
+		}
+		if b, _ := os.ReadFile(filepath.Join(dir, where)); string(b) != "new" {
+			t.Errorf("%s holds %q", where, b)
+		}
+	}
+	nowhere, _ := Retarget(state, Options{Dir: filepath.Join(dir, "missing")})
+	if err := (File{}).Provision(t.Context(), "k", nowhere); err == nil || errors.Is(err, ErrFinal) {
+		t.Errorf("a missing folder is for the person to mend: %v", err)
+	}
+}
+
+func TestAgeIdentityDecryptsOverThere(t *testing.T) {
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := []byte("# made for a test\n" + id.String() + "\n")
+	opening, err := OfferAge("key.txt", text)
+	if err != nil || !IsAge(text) || IsAge([]byte("hello")) {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	state, err := hand(t, AgeIdentity{}, opening, Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (AgeIdentity{}).Provision(t.Context(), "k", state); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "key.txt"))
+	if err != nil || !bytes.Equal(got, text) {
+		t.Errorf("received %v", err)
+	}
+	if rec, err := Recipients(got); err != nil || len(rec) != 1 || rec[0] != id.Recipient().String() {
+		t.Errorf("recipients %v, %v", rec, err)
+	}
+	_, err = OfferAge("key.txt", []byte("AGE-SECRET-KEY-1BROKEN\n"))
+	if !errors.Is(err, ErrFinal) || strings.Contains(err.Error(), "BROKEN") {
+		t.Errorf("a broken identity: %v", err)
+	}
+}
+
+// TestProvisioningInformationIsReadWithinBounds is FMT-03.
+func TestProvisioningInformationIsReadWithinBounds(t *testing.T) {
+	good := `{"format":"file","content":{"name":"a","mode":384,"data":"eA=="}`
+	for what, s := range map[string]string{"as sent": good + "}", "unknown keys": good + `,"x":{"y":[1,2]}}`} {
+		if _, err := (File{}).Receive(t.Context(), Turn{State: []byte("{}"), In: []byte(s)}); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for what, s := range map[string]string{
+		"nothing": "", "no object": "7", "another format": `{"format":"wifi","content":{}}`, "no content": `{"format":"file"}`,
+		"doubled keys": good + `,"format":"file"}`, "two values": good + "}{}", "wrong types": `{"format":"file","content":{"name":7}}`,
+		"10,000 levels": good + `,"x":` + strings.Repeat("[", 10000) + strings.Repeat("]", 10000) + "}", "too large": strings.Repeat(" ", MaxMessage) + good + "}",
+	} {
+		if _, err := (File{}).Receive(t.Context(), Turn{State: []byte("{}"), In: []byte(s)}); !errors.Is(err, ErrFinal) {
+			t.Errorf("%s: got %v, want a final refusal", what, err)
+		}
+	}
+	if _, err := OfferFile("big", 0o600, make([]byte, MaxMessage)); !errors.Is(err, ErrFinal) {
+		t.Errorf("a file that doesn't fit: %v", err)
+	}
+}
+
+func TestUnknownFormatIsNamed(t *testing.T) {
+	r := NewRegistry(File{}, AgeIdentity{})
+	if _, err := r.Lookup("file"); err != nil {
+		t.Error(err)
+	}
+	var unknown *UnknownFormatError
+	if _, err := r.Lookup("carkey"); !errors.As(err, &unknown) || unknown.Name != "carkey" {
+		t.Errorf("got %v", err)
+	}
+	if len(r.Describe()) != 2 {
+		t.Error("each format describes itself")
+	}
+}
+
+// TestForeignTextIsHarmlessOnATerminal is a part of PRV-03.
+func TestForeignTextIsHarmlessOnATerminal(t *testing.T) {
+	for in, want := range map[string]string{
+		"Back door": "Back door", "a\x1b[2Jb": "a·[2Jb", "x\u202ey": "x·y", "a\u200bb": "a·b", "two\r\nlines": "two  lines", "\xff": "·", "日本": "日本",
+	} {
+		if got := Display(in, 80); got != want {
+			t.Errorf("%q is shown as %q, want %q", in, got, want)
+		}
+	}
+	if got := Display(strings.Repeat("x", 10000), 80); len([]rune(got)) != 81 {
+		t.Errorf("10,000 letters are shown as %d", len([]rune(got)))
+	}
+}
+
+func FuzzReceive(f *testing.F) {
+	f.Add([]byte(`{"format":"file","content":{"name":"a","mode":384,"data":"eA=="}}`))
+	f.Add([]byte(`{"format":"age-identity","content":{}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, format := range []Format{File{}, AgeIdentity{}} {
+			a, err := format.Receive(t.Context(), Turn{State: []byte("{}"), In: b})
+			if err != nil {
+				continue
+			}
+			if target, err := Target(a.State); err != nil || filepath.Base(target) != target || strings.HasPrefix(target, ".") {
+				t.Errorf("it would land at %q, %v", target, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,164 @@
+package credential
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Options are where a receiver wants a credential that becomes a file. They are
+// a receiver's first state, in JSON.
+type Options struct {
+	Dir   string `json:"dir,omitempty"`   // the folder; the name comes from the sender, cleaned
+	Path  string `json:"path,omitempty"`  // the file itself; goes before Dir
+	Force bool   `json:"force,omitempty"` // write over what is there
+}
+
+// Encode returns the options as a receiver's first state.
+func (o Options) Encode() []byte { b, _ := json.Marshal(o); return b } // strings and a bool: it can't fail
+
+// Retarget returns the state of a placement with other options.
+func Retarget(state []byte, o Options) ([]byte, error) {
+	p, err := decodePlacement(state)
+	if err != nil {
+		return nil, err
+	}
+	p.Options = o
+	return p.encode(), nil
+}
+
+// Target returns the path that a placement's state leads to.
+func Target(state []byte) (string, error) {
+	p, err := decodePlacement(state)
+	if err != nil {
+		return "", err
+	}
+	return p.target(), nil
+}
+
+// An ExistsError says that a credential was not placed because something is
+// there. The share is kept.
+type ExistsError struct{ Path string }
+
+func (e *ExistsError) Error() string { return e.Path + " exists, and is not written over unasked" }
+
+// A placement is a file that is to be put in its place.
+//
+// It is written under a temporary name made of the key, synced, and then linked
+// to its name, which fails if that exists. So it is there whole or not at all.
+// Whether it has been done is told by the bytes: a file of that name with just
+// these bytes is the credential in its place, whoever put it there.
+type placement struct {
+	Options
+	Name string      `json:"name"` // cleaned
+	Mode fs.FileMode `json:"mode"`
+	Data []byte      `json:"data"`
+}
+
+func (p placement) encode() []byte { b, _ := json.Marshal(p); return b } // strings, bytes and numbers: it can't fail
+
+func decodePlacement(state []byte) (placement, error) {
+	var p placement
+	if err := json.Unmarshal(state, &p); err != nil {
+		return placement{}, fmt.Errorf("%w: the state of a placement can't be read", ErrFinal)
+	}
+	return p, nil
+}
+
+func (p placement) target() string {
+	if p.Path != "" {
+		return filepath.Clean(p.Path)
+	}
+	return filepath.Join(p.Dir, p.Name)
+}
+
+// there reports whether the file is in its place.
+func (p placement) there() (bool, error) {
+	info, err := os.Lstat(p.target())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(p.Data)) {
+		return false, err
+	}
+	b, err := os.ReadFile(p.target())
+	return bytes.Equal(b, p.Data), err
+}
+
+// place puts the file in its place.
+func (p placement) place(key string) (err error) {
+	target := p.target()
+	dir := filepath.Dir(target)
+	if info, err := os.Lstat(target); err == nil && (!p.Force || !info.Mode().IsRegular()) {
+		return &ExistsError{target}
+	}
+	sum := sha256.Sum256([]byte(key))
+	temp := filepath.Join(dir, fmt.Sprintf(".sparekey-%x", sum[:8]))
+	os.Remove(temp) // what a crash left
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("the credential can't be written: %w", err)
+	}
+	defer os.Remove(temp)
+	_, err = f.Write(p.Data)
+	if err = errors.Join(err, f.Chmod(p.Mode.Perm()&0o700|0o400), f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("the credential can't be written: %w", err)
+	}
+	move := os.Link // fails if something is there by now
+	if p.Force {
+		move = os.Rename
+	}
+	if err := move(temp, target); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return &ExistsError{target}
+		}
+		return fmt.Errorf("the credential can't be written: %w", err)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// cleanName makes a file name of a sender's: no path, nothing hidden, nothing
+// that a terminal or another system would take for something else.
+func cleanName(s string) string {
+	s = norm.NFC.String(s)
+	s = s[strings.LastIndexAny(s, `/\`)+1:]
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case !unicode.IsPrint(r), r == unicode.ReplacementChar, strings.ContainsRune(`<>:"|?*`, r):
+			return '_'
+		}
+		return r
+	}, s)
+	s = strings.TrimRight(strings.TrimLeft(s, ".- "), ". ")
+	for len(s) > 200 {
+		s = s[:len(s)-1]
+	}
+	s = strings.ToValidUTF8(s, "")
+	base, _, _ := strings.Cut(strings.ToUpper(s), ".")
+	if s == "" || reserved[base] {
+		return "credential" + map[bool]string{true: "-" + s}[s != ""]
+	}
+	return s
+}
+
+// reserved are names that Windows keeps for devices.
+var reserved = func() map[string]bool {
+	m := map[string]bool{"CON": true, "PRN": true, "AUX": true, "NUL": true}
+	for _, n := range "123456789" {
+		m["COM"+string(n)], m["LPT"+string(n)] = true, true
+	}
+	return m
+}()

@@ -1,0 +1,284 @@
+// Package vault keeps records in sealed files, one a share, in a folder that one
+// device has for itself. It knows nothing of what is in a record.
+//
+//	HOME/key             32 bytes in base64, mode 0600, unless the key is elsewhere
+//	HOME/mark            sealed: the instance mark, below
+//	HOME/shares/ID       sealed: one record
+//	HOME/shares/ID.lock  held by the process that drives the share (flock)
+//	HOME/run/ID.sock     where that process listens
+//
+// # A sealed file
+//
+//	0                8          32                              n
+//	+----------------+----------+-------------------------------+
+//	| "sparekv" 0x01 | nonce    | XChaCha20-Poly1305            |
+//	+----------------+----------+-------------------------------+
+//	   magic, version   24         ad: magic, version, file name
+//
+// The key is HKDF-SHA256 of the vault's key, info "sparekey vault v1". So a file
+// can't be read, changed or passed off as another one. A record is replaced as a
+// whole: temporary file, sync, rename, sync of the folder. A crash leaves the old
+// one or the new one.
+//
+// # The instance mark
+//
+// A vault that is copied or restored from a backup knows less than it seems to:
+// its shares may have gone on elsewhere. The mark holds the machine's id and the
+// folder's inode and birth time; if they differ, Copied says so, and the caller
+// must take live shares for unresolved. What keeps all three (a snapshot of a
+// whole virtual machine) is not noticed.
+package vault
+
+import (
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// What can be wrong with a vault.
+var (
+	ErrLocked    = errors.New("the vault is locked: its key doesn't open it")
+	ErrNotFound  = errors.New("no such share")
+	ErrHeld      = errors.New("another sparekey process holds this share")
+	ErrAmbiguous = errors.New("more than one share begins like this")
+)
+
+// A DamagedError says which file can't be used, and why. It is left as it was.
+type DamagedError struct{ File, Reason string }
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("%s is damaged: %s", e.File, e.Reason)
+}
+
+// Options say how a vault is opened.
+type Options struct {
+	KeyFile string    // where the key is; empty: HOME/key, which is made if there is no vault yet
+	Rand    io.Reader // must not fail; crypto/rand.Reader in a device
+}
+
+// A Vault is an open vault.
+type Vault struct {
+	home   string
+	aead   cipher.AEAD
+	rnd    io.Reader
+	copied bool
+}
+
+// Open opens the vault in a folder, or makes one.
+func Open(home string, o Options) (*Vault, error) {
+	for _, dir := range []string{home, filepath.Join(home, "shares"), filepath.Join(home, "run")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("the vault's folder can't be made: %w", err)
+		}
+	}
+	v := &Vault{home: home, rnd: o.Rand}
+	key, err := v.key(o.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	derived, err := hkdf.Key(sha256.New, key, nil, "sparekey vault v1", chacha20poly1305.KeySize)
+	if err != nil {
+		return nil, err
+	}
+	if v.aead, err = chacha20poly1305.NewX(derived); err != nil {
+		return nil, err
+	}
+	return v, v.checkMark()
+}
+
+// key reads the key, or makes one for a vault that is new.
+func (v *Vault) key(file string) ([]byte, error) {
+	path := file
+	if file == "" {
+		path = filepath.Join(v.home, "key")
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && file == "" {
+		if _, err := os.Stat(filepath.Join(v.home, "mark")); err == nil {
+			return nil, fmt.Errorf("%w: %s is gone", ErrLocked, path)
+		}
+		return v.makeKey(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrLocked, err)
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(b)))
+	if err != nil || len(key) != 32 {
+		return nil, fmt.Errorf("%w: %s holds no key (32 bytes in base64)", ErrLocked, path)
+	}
+	return key, nil
+}
+
+func (v *Vault) makeKey(path string) ([]byte, error) {
+	key := make([]byte, 32)
+	if _, err := io.ReadFull(v.rnd, key); err != nil {
+		return nil, err
+	}
+	return key, v.replace(path, []byte(base64.StdEncoding.EncodeToString(key)+"\n"))
+}
+
+const magic = "sparekv\x01"
+
+func (v *Vault) seal(name string, plain []byte) ([]byte, error) {
+	b := make([]byte, len(magic)+v.aead.NonceSize(), len(magic)+v.aead.NonceSize()+len(plain)+v.aead.Overhead())
+	copy(b, magic)
+	nonce := b[len(magic):]
+	if _, err := io.ReadFull(v.rnd, nonce); err != nil {
+		return nil, err
+	}
+	return v.aead.Seal(b, nonce, plain, []byte(magic+name)), nil
+}
+
+func (v *Vault) open(name string, b []byte) ([]byte, error) {
+	head := len(magic) + v.aead.NonceSize()
+	switch {
+	case len(b) < head+v.aead.Overhead():
+		return nil, &DamagedError{name, "it is cut off"}
+	case string(b[:len(magic)-1]) != magic[:len(magic)-1]:
+		return nil, &DamagedError{name, "it is no file of a vault"}
+	case b[len(magic)-1] != magic[len(magic)-1]:
+		return nil, &DamagedError{name, fmt.Sprintf("it is of version %d, this program knows version 1", b[len(magic)-1])}
+	}
+	plain, err := v.aead.Open(nil, b[len(magic):head], b[head:], []byte(magic+name))
+	if err != nil {
+		return nil, &DamagedError{name, "it was changed, or sealed with another key"}
+	}
+	return plain, nil
+}
+
+func (v *Vault) share(id string) string { return filepath.Join(v.home, "shares", id) }
+
+// Save replaces the record of a share. When it returns nil the record is on disk.
+func (v *Vault) Save(id string, record []byte) error {
+	b, err := v.seal("shares/"+id, record)
+	if err != nil {
+		return err
+	}
+	if err := v.replace(v.share(id), b); err != nil {
+		return fmt.Errorf("the share can't be saved: %w", err)
+	}
+	return nil
+}
+
+// replace writes a file as a whole, or not at all.
+func (v *Vault) replace(path string, b []byte) (err error) {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".new-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err := f.Write(b); err != nil {
+		return err
+	}
+	if err := errors.Join(f.Chmod(0o600), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncFolder(dir)
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Load returns the record of a share.
+func (v *Vault) Load(id string) ([]byte, error) {
+	b, err := os.ReadFile(v.share(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v.open("shares/"+id, b)
+}
+
+// Remove forgets a share.
+func (v *Vault) Remove(id string) error {
+	if err := os.Remove(v.share(id)); err != nil {
+		return err
+	}
+	os.Remove(v.share(id) + ".lock")
+	return syncFolder(filepath.Join(v.home, "shares"))
+}
+
+// IDs returns all shares that there are, damaged ones too.
+func (v *Vault) IDs() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(v.home, "shares"))
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, e := range entries {
+		if isID(e.Name()) {
+			ids = append(ids, e.Name())
+		}
+	}
+	return ids, nil
+}
+
+// alphabet is what ids are written in: nothing that looks like something else.
+const (
+	alphabet = "abcdefghijkmnopqrstuvwxyz"
+	idLength = 8
+)
+
+func isID(s string) bool { return len(s) == idLength && strings.Trim(s, alphabet) == "" }
+
+// NewID returns an id that no share here has.
+func (v *Vault) NewID() (string, error) {
+	for {
+		id := make([]byte, 0, idLength)
+		for len(id) < idLength {
+			var b [1]byte
+			if _, err := io.ReadFull(v.rnd, b[:]); err != nil {
+				return "", err
+			}
+			if n := int(b[0]); n < 256/len(alphabet)*len(alphabet) { // no letter likelier than another
+				id = append(id, alphabet[n%len(alphabet)])
+			}
+		}
+		if _, err := os.Lstat(v.share(string(id))); errors.Is(err, fs.ErrNotExist) {
+			return string(id), nil
+		}
+	}
+}
+
+// Find returns the one share whose id begins with prefix.
+func (v *Vault) Find(prefix string) (string, error) {
+	ids, err := v.IDs()
+	if err != nil {
+		return "", err
+	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return !strings.HasPrefix(id, strings.ToLower(prefix)) })
+	switch len(ids) {
+	case 0:
+		return "", fmt.Errorf("%w: %s", ErrNotFound, prefix)
+	case 1:
+		return ids[0], nil
+	}
+	return "", fmt.Errorf("%w: %s (%s)", ErrAmbiguous, prefix, strings.Join(ids, ", "))
+}
