@@ -39,17 +39,19 @@ type Live struct {
 
 // An Update is what has happened to a live share. State is where it now stands.
 type Update struct {
-	State  share.State
-	Reason string            // why it ended so, if anybody said
-	Label  string            // what the other device calls itself
-	Notice *share.Notice     // nil: the update is of another kind
-	Path   string            // the path that brought it, if one did
-	Report *discovery.Report // what a path has to say: hearsay
-	Err    error             // a task failed; Held says whether it will be tried again by itself
-	Held   bool
-	Others int  // a sender: devices that came and were not chosen
-	Stored bool // a mailbox has all that there was to send
-	Known  bool // the share has ended, and the other side or a mailbox knows
+	State   share.State
+	Reason  string            // why it ended so, if anybody said
+	Label   string            // what the other device calls itself
+	Notice  *share.Notice     // nil: the update is of another kind
+	Path    string            // the path that brought it, if one did
+	Report  *discovery.Report // what a path has to say: hearsay
+	Err     error             // a task failed; Held says whether it will be tried again by itself
+	Held    bool
+	Preview *share.Preview // a receiver: what there is to accept
+	Left    time.Duration  // with Preview: how long it can be
+	Others  int            // a sender: devices that came and were not chosen
+	Stored  bool           // a mailbox has all that there was to send
+	Known   bool           // the share has ended, and the other side or a mailbox knows
 }
 
 type request struct {
@@ -316,8 +318,13 @@ func (l *Live) update(u Update, from discovery.Path) {
 	if from != nil {
 		u.Path = from.String()
 	}
-	if s, ok := l.machine.(senderMachine); ok {
-		u.Others = s.Others
+	switch m := l.machine.(type) {
+	case senderMachine:
+		u.Others = m.Others
+	case receiverMachine:
+		if p, err := m.Preview(); err == nil {
+			u.Preview, u.Left = &p, m.Left(l.device.Now())
+		}
 	}
 	if l.tell != nil {
 		l.tell(u)

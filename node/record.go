@@ -109,3 +109,24 @@ func (r *Record) erase(now time.Time) {
 	}
 	r.Secret = [16]byte{}
 }
+
+// Retarget returns the record with another state of the receiver's format: where
+// to put what has come, say. The vault is not touched.
+func (r Record) Retarget(now share.Time, change func([]byte) ([]byte, error)) (Record, error) {
+	m, err := r.machine()
+	if err != nil {
+		return Record{}, err
+	}
+	t, ok := m.task()
+	v, receives := m.(receiverMachine)
+	if !ok || !receives {
+		return r, nil
+	}
+	state, err := change(t.State)
+	if err != nil {
+		return Record{}, err
+	}
+	next, _ := v.Receiver.Step(now, nil, share.Redirect{State: state})
+	r.Machine = next.Marshal()
+	return r, nil
+}

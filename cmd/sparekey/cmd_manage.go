@@ -1,0 +1,352 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/node"
+	"github.com/sparekey/sparekey/node/credential"
+	"github.com/sparekey/sparekey/node/share"
+	"github.com/sparekey/sparekey/node/vault"
+)
+
+func (a *app) listCommand() *cobra.Command {
+	var all bool
+	c := &cobra.Command{Use: "list", Short: "List the shares that live (all: the ended ones too)", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.list(c.Context(), all) }}
+	c.Flags().BoolVar(&all, "all", false, "ended ones too")
+	return c
+}
+
+func (a *app) list(ctx context.Context, all bool) error {
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	ids, err := a.vault.IDs()
+	if err != nil {
+		return err
+	}
+	dev := a.device()
+	for _, id := range ids {
+		r, err := dev.Load(id)
+		if err != nil {
+			a.say("%s  can't be read: %v", id, err)
+			a.emit(event{Type: "trouble", ID: id, Message: err.Error()})
+			continue
+		}
+		e := a.describe(id, r)
+		if r.Settled && !all {
+			continue
+		}
+		a.data("%s  %-8s  %-12s  %s", id, e.Role, e.State, a.named(r.Preview))
+		a.emit(e)
+	}
+	a.emit(event{Type: "result"})
+	return nil
+}
+
+// describe says how a share stands.
+func (a *app) describe(id string, r node.Record) event {
+	state, reason, label, _ := r.State()
+	e := event{Type: "share", ID: id, Role: r.Role.String(), Format: r.Preview.Format, Title: credential.Display(r.Preview.Title, 120), State: string(state), Reason: reason, Peer: label, Relay: r.Relay, Known: r.Settled}
+	if !state.Ended() {
+		e.ExpiresAt = time.Now().Add(r.Left(now())).UTC().Format(time.RFC3339)
+	}
+	if len(r.Paths) > 0 {
+		e.Path = r.Paths[len(r.Paths)-1]
+	}
+	return e
+}
+
+func (a *app) showCommand() *cobra.Command {
+	return &cobra.Command{Use: "show ID", Short: "Show how a share stands", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		id, r, err := a.load(c.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		e := a.describe(id, r)
+		for _, line := range [][2]string{{"id", id}, {"role", e.Role}, {"what", a.named(r.Preview)}, {"state", e.State}, {"reason", credential.Display(e.Reason, 200)},
+			{"other", credential.Display(e.Peer, 64)}, {"relay", e.Relay}, {"carried by", e.Path}, {"until", e.ExpiresAt}} {
+			if line[1] != "" {
+				a.data("%-10s  %s", line[0], line[1])
+			}
+		}
+		if state, _, _, _ := r.State(); state.Ended() && !r.Settled {
+			a.data("%-10s  %s", "to do", "the other side doesn't know yet: sparekey resume "+id)
+		}
+		a.emit(e)
+		a.emit(event{Type: "result", ID: id})
+		return nil
+	}}
+}
+
+// load opens the vault and finds a share by a prefix of its id.
+func (a *app) load(ctx context.Context, prefix string) (string, node.Record, error) {
+	if err := a.open(ctx); err != nil {
+		return "", node.Record{}, err
+	}
+	id, err := a.vault.Find(prefix)
+	if err != nil {
+		return "", node.Record{}, err
+	}
+	r, err := a.device().Load(id)
+	return id, r, err
+}
+
+func (a *app) resumeCommand() *cobra.Command {
+	var f receiveFlags
+	c := &cobra.Command{Use: "resume [ID]", Short: "Go on with a share (without ID: with the only one that lives)", Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return a.resume(c.Context(), args, f) }}
+	c.Flags().StringVarP(&f.out, "output", "o", "", "`path` to put what was received, if it could not be put where it was to be")
+	c.Flags().BoolVar(&f.force, "force", false, "write over a file that is there")
+	return c
+}
+
+func (a *app) resume(ctx context.Context, args []string, f receiveFlags) error {
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	prefix := ""
+	if len(args) == 1 {
+		prefix = args[0]
+	} else {
+		id, err := a.onlyLive()
+		if err != nil {
+			return err
+		}
+		prefix = id
+	}
+	id, r, err := a.load(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	if r.Role == discovery.Receiver {
+		return a.resumeReceiver(ctx, a.device(), id, r, &f)
+	}
+	if r.Settled {
+		state, reason, label, _ := r.State()
+		return a.ended(id, node.Update{State: state, Reason: reason, Label: label}, r)
+	}
+	d, err := a.takeUp(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return d.awaitSender(ctx, r, false)
+}
+
+// onlyLive returns the one share that is not settled.
+func (a *app) onlyLive() (string, error) {
+	ids, err := a.vault.IDs()
+	if err != nil {
+		return "", err
+	}
+	var live []string
+	for _, id := range ids {
+		if r, err := a.device().Load(id); err == nil && !r.Settled {
+			live = append(live, id)
+		}
+	}
+	switch len(live) {
+	case 0:
+		return "", fail(exitNotFound, "not_found", "no share is waiting here.", "sparekey list --all")
+	case 1:
+		return live[0], nil
+	}
+	return "", fail(exitNotFound, "ambiguous", fmt.Sprintf("%d shares are waiting here.", len(live)), "sparekey list, and give the id")
+}
+
+// takeUp holds and drives a share as it is saved by then.
+func (a *app) takeUp(ctx context.Context, id string) (*drive, error) {
+	lock, err := a.hold(id)
+	if err != nil {
+		return nil, err
+	}
+	dev := a.device()
+	r, err := dev.Load(id)
+	if err != nil {
+		lock.Release()
+		return nil, err
+	}
+	return a.drive(ctx, dev, id, lock, r)
+}
+
+// resumeReceiver goes on with a share that was accepted here; with -o or
+// --force it puts elsewhere what could not be put in its place.
+func (a *app) resumeReceiver(ctx context.Context, dev *node.Device, id string, r node.Record, f *receiveFlags) error {
+	state, reason, _, err := r.State()
+	if err != nil {
+		return err
+	}
+	if r.Settled || state == share.Done {
+		u := node.Update{State: state, Reason: reason}
+		if state == share.Done {
+			a.say("Received before, and confirmed. Nothing is left to do.")
+			a.emit(event{Type: "result", ID: id, Role: "receiver", State: string(state), Known: true})
+			return nil
+		}
+		return receiverEnd(id, u)
+	}
+	lock, err := a.hold(id)
+	if err != nil {
+		return err
+	}
+	if r, err = dev.Load(id); err != nil {
+		lock.Release()
+		return err
+	}
+	if state == share.Provisioning && (f.out != "" || f.force) {
+		if r, err = r.Retarget(now(), func(state []byte) ([]byte, error) { return credential.Retarget(state, a.options(*f)) }); err != nil {
+			lock.Release()
+			return err
+		}
+	}
+	d, err := a.drive(ctx, dev, id, lock, r)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return d.awaitReceiver(ctx)
+}
+
+// orders are the commands that change a share from any terminal.
+
+func (a *app) cancelCommand() *cobra.Command {
+	return a.orderCommand("cancel", "Take a share back, if nothing was received yet", discovery.Sender)
+}
+
+func (a *app) declineCommand() *cobra.Command {
+	return a.orderCommand("decline", "Turn down a share that was accepted here", discovery.Receiver)
+}
+
+func (a *app) relinquishCommand() *cobra.Command {
+	return a.orderCommand("relinquish", "Hand a claim back, so that another device can receive", discovery.Receiver)
+}
+
+func (a *app) orderCommand(do, short string, role discovery.Role) *cobra.Command {
+	var reason string
+	c := &cobra.Command{Use: do + " ID", Short: short, Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		return a.order(c.Context(), args[0], order{do, reason}, role)
+	}}
+	if do != "relinquish" {
+		c.Flags().StringVar(&reason, "reason", "", "a word to the other side")
+	}
+	return c
+}
+
+func (a *app) order(ctx context.Context, prefix string, o order, role discovery.Role) error {
+	id, r, err := a.load(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	if r.Role != role {
+		return usage("%s is for the %s of a share, and this device is its %s", o.Do, role, r.Role)
+	}
+	state, reason, label, err := r.State()
+	if err != nil {
+		return err
+	}
+	if state.Ended() {
+		return a.ordered(id, o, node.Update{State: state, Reason: reason, Label: label})
+	}
+	d, err := a.takeUp(ctx, id)
+	var held *failure
+	if errors.As(err, &held) && errors.Is(err, vault.ErrHeld) {
+		w, err := a.command(ctx, id, o)
+		if err != nil {
+			return err
+		}
+		return a.ordered(id, o, node.Update{State: w.State, Reason: w.Reason, Label: w.Label})
+	}
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return d.order(ctx, o)
+}
+
+// answerTime is how long an order waits for the other side or a mailbox.
+const answerTime = 10 * time.Second
+
+// order gives an order to a share that this process drives, and waits until it
+// has ended and a mailbox knows, or for so long.
+func (d *drive) order(ctx context.Context, o order) error {
+	if err := d.live.Do(ctx, o.event()); err != nil && !errors.Is(err, node.ErrStopped) {
+		return interrupted(ctx, d.id, err)
+	}
+	enough := time.NewTimer(answerTime)
+	defer enough.Stop()
+	select {
+	case <-d.live.Done():
+	case <-enough.C:
+		d.a.say("The other side doesn't know yet: `sparekey resume %s` tells it.", d.id)
+	case <-ctx.Done():
+		return interrupted(ctx, d.id, ctx.Err())
+	}
+	d.mu.Lock()
+	u := d.last
+	d.mu.Unlock()
+	return d.a.ordered(d.id, o, u)
+}
+
+// ordered tells what became of an order.
+func (a *app) ordered(id string, o order, u node.Update) error {
+	want := map[string]share.State{"cancel": share.Cancelled, "decline": share.Declined, "relinquish": share.Relinquished}[o.Do]
+	switch {
+	case u.State == want, o.Do == "cancel" && u.State == share.Declined:
+		a.say("%s. The credential was handed to nobody.", map[share.State]string{share.Cancelled: "Cancelled", share.Declined: "Declined", share.Relinquished: "Handed back"}[u.State])
+		a.emit(event{Type: "result", ID: id, State: string(u.State)})
+		return nil
+	case u.State == share.Done:
+		return fail(exitTaken, "too_late", fmt.Sprintf("too late: it was received%s, and confirmed.", by(u.Label)), "to take it back, withdraw the credential where it was issued")
+	case u.State == share.Granted:
+		return fail(exitTaken, "asked", "the credential has left for the receiver, which has been asked not to use it. Its answer is not here yet.", "sparekey resume "+id)
+	case u.State == share.Provisioned, u.State == share.Provisioning:
+		return fail(exitTaken, "too_late", "too late: the credential is here already.", "remove it by hand, if you don't want it")
+	case u.State.Ended():
+		return fail(exitOver, "over", fmt.Sprintf("the share has ended before: it was %s.", u.State), "")
+	}
+	return fail(exitTaken, "too_late", fmt.Sprintf("that can't be done now: the share stands at %s.", u.State), "sparekey show "+id)
+}
+
+func (a *app) forgetCommand() *cobra.Command {
+	var yes bool
+	c := &cobra.Command{Use: "forget ID", Short: "Remove an ended share from this device", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		return a.forget(c.Context(), args[0], yes)
+	}}
+	c.Flags().BoolVar(&yes, "yes", false, "also one that still lives or is unresolved")
+	return c
+}
+
+func (a *app) forget(ctx context.Context, prefix string, yes bool) error {
+	id, r, err := a.load(ctx, prefix)
+	if err != nil && id == "" {
+		return err
+	}
+	state, _, _, _ := r.State()
+	if !state.Ended() && !yes {
+		ok, err := a.term.confirm(ctx, fmt.Sprintf("This share stands at %s. Forget it all the same? The other side will hear nothing more.", state), false, "--yes")
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fail(exitRefused, "kept", "the share is kept.", "")
+		}
+	}
+	lock, err := a.hold(id)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	if err := a.vault.Remove(id); err != nil {
+		return err
+	}
+	a.say("Forgotten.")
+	a.emit(event{Type: "result", ID: id})
+	return nil
+}

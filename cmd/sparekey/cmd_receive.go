@@ -1,0 +1,327 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/node"
+	"github.com/sparekey/sparekey/node/credential"
+	"github.com/sparekey/sparekey/node/link"
+	"github.com/sparekey/sparekey/node/share"
+)
+
+type receiveFlags struct {
+	out, name          string
+	force, dryRun, yes bool
+}
+
+func (a *app) receiveCommand() *cobra.Command {
+	var f receiveFlags
+	c := &cobra.Command{
+		Use: "receive [LINK|-]", Short: "Receive what a link offers", Args: cobra.MaximumNArgs(1),
+		Long: "Look at what a link offers, ask, and receive it. Run again with the same link it goes on where it was.",
+		RunE: func(c *cobra.Command, args []string) error { return a.receive(c.Context(), args, f) },
+	}
+	p := c.Flags()
+	p.StringVarP(&f.out, "output", "o", "", "`path` of the file, or a folder that is there")
+	p.BoolVar(&f.force, "force", false, "write over a file that is there")
+	p.BoolVar(&f.dryRun, "dry-run", false, "look, and stop before anything is used up")
+	p.BoolVar(&f.yes, "yes", false, "don't ask")
+	p.StringVar(&f.name, "name", "", "what to call this device to the sender; empty: nothing")
+	return c
+}
+
+func (a *app) viewCommand() *cobra.Command {
+	return &cobra.Command{Use: "view [LINK|-]", Short: "Look at what a link offers; no effect, however often", Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.receive(c.Context(), args, receiveFlags{dryRun: true})
+		}}
+}
+
+func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error {
+	l, err := a.link(ctx, args)
+	if err != nil {
+		return err
+	}
+	if err := a.allow(ctx, l, f); err != nil {
+		return err
+	}
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	dev := a.device()
+	id, r, err := a.known(dev, l)
+	if err != nil {
+		return err
+	}
+	if id != "" && !f.dryRun {
+		return a.resumeReceiver(ctx, dev, id, r, &f)
+	}
+	if id, err = a.vault.NewID(); err != nil {
+		return err
+	}
+	if r, err = dev.Open(l); err != nil {
+		return err
+	}
+	lock, err := a.hold(id)
+	if err != nil {
+		return err
+	}
+	d, err := a.drive(ctx, dev, id, lock, r)
+	if err != nil {
+		return err
+	}
+	defer d.forgetIfUnsaved()
+	defer d.close()
+	p, err := d.preview(ctx)
+	if err != nil || f.dryRun {
+		return err
+	}
+	if err := a.agree(ctx, p, f); err != nil {
+		return err
+	}
+	if err := d.live.Accept(ctx, a.options(f).Encode(), first(f.name, a.config.Name)); err != nil {
+		return interrupted(ctx, id, err)
+	}
+	return d.awaitReceiver(ctx)
+}
+
+// forgetIfUnsaved removes the lock of a share that was only looked at.
+func (d *drive) forgetIfUnsaved() {
+	if _, err := d.a.vault.Load(d.id); err != nil {
+		os.Remove(filepath.Join(d.a.config.Home, "shares", d.id+".lock"))
+	}
+}
+
+// link reads the link from the argument, standard input or the person.
+func (a *app) link(ctx context.Context, args []string) (link.Link, error) {
+	var text string
+	switch {
+	case len(args) == 1 && args[0] != "-":
+		text = args[0]
+	case len(args) == 1 || !a.term.present() && a.stdin != nil && !a.flags.noPrompt:
+		b, err := io.ReadAll(io.LimitReader(a.stdin, link.MaxText+1))
+		if err != nil {
+			return link.Link{}, err
+		}
+		text = string(b)
+	default:
+		var err error
+		if text, err = a.term.secret(ctx, "Paste the link: ", "the link as an argument, or - to read it from standard input"); err != nil {
+			return link.Link{}, err
+		}
+	}
+	l, err := link.Parse(text)
+	if err != nil {
+		return link.Link{}, fail(exitUsage, "bad_link", err.Error()+". Nothing was sent.", "copy the whole link again; it ends with # and 22 characters").because(err)
+	}
+	return l, nil
+}
+
+// allow asks before a relay is contacted that this device doesn't know.
+func (a *app) allow(ctx context.Context, l link.Link, f receiveFlags) error {
+	switch host := l.Host(); {
+	case l.Relay == "":
+		return fail(exitNoPath, "no_path", "this link names no relay, and this sparekey finds no device in the room yet. Nothing was used up.", "ask for a link with a relay")
+	case l.Loopback(), l.Relay == a.config.Relay, slices.Contains(a.config.Relays, host):
+		return nil
+	case l.Private() && !a.config.AllowPrivate:
+		return fail(exitRefused, "private_relay", fmt.Sprintf("the link leads to %s, an address that isn't public. Nothing was sent.", credential.Display(host, 80)), "if that is right, set allow_private in the config file")
+	case f.yes:
+		return nil
+	default:
+		ok, err := a.term.confirm(ctx, fmt.Sprintf("The link leads to the relay %s. Contact it?", credential.Display(host, 80)), true, "--yes, or name the host in relays of the config file")
+		if err == nil && !ok {
+			err = fail(exitRefused, "relay_refused", "the relay was not contacted. Nothing was used up.", "")
+		}
+		return err
+	}
+}
+
+// known finds the share of a link that this device has accepted before.
+func (a *app) known(dev *node.Device, l link.Link) (id string, r node.Record, err error) {
+	ids, err := a.vault.IDs()
+	if err != nil {
+		return "", node.Record{}, err
+	}
+	for _, id := range ids {
+		r, err := dev.Load(id)
+		if err == nil && r.ID == l.ID && r.Role == discovery.Receiver {
+			return id, r, nil
+		}
+	}
+	return "", node.Record{}, nil
+}
+
+// preview waits for the offer and shows it.
+func (d *drive) preview(ctx context.Context) (share.Preview, error) {
+	seen := map[string]bool{}
+	for {
+		select {
+		case u := <-d.updates:
+			if u.Report != nil {
+				d.a.problem(u.Report, seen)
+			}
+			if u.State == share.Taken {
+				return share.Preview{}, receiverEnd(d.id, u)
+			}
+			if u.Preview != nil {
+				d.showPreview(*u.Preview, u.Left)
+				return *u.Preview, nil
+			}
+		case <-d.live.Done():
+			if err := d.live.Wait(); err != nil {
+				return share.Preview{}, interrupted(ctx, d.id, err)
+			}
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			return share.Preview{}, receiverEnd(d.id, d.last)
+		}
+	}
+}
+
+func (d *drive) showPreview(p share.Preview, left time.Duration) {
+	until := time.Now().Add(left)
+	d.a.say("%s until %s. Nothing is used up by looking.", d.a.named(p), until.Format("Mon 2 Jan 15:04 MST"))
+	if p.Note != "" {
+		d.a.say("Note: %s", credential.Display(p.Note, 240))
+	}
+	d.a.emit(event{Type: "share.viewed", Role: "receiver", Format: p.Format, Title: p.Title, Note: p.Note, State: string(share.Viewed), ExpiresAt: until.UTC().Format(time.RFC3339)})
+}
+
+// agree checks that this device can take the credential, and asks the person.
+func (a *app) agree(ctx context.Context, p share.Preview, f receiveFlags) error {
+	if _, err := a.formats().Lookup(p.Format); err != nil {
+		return err
+	}
+	if f.yes {
+		return nil
+	}
+	ok, err := a.term.confirm(ctx, "Receive it on this device?", true, "--yes")
+	if err == nil && !ok {
+		err = fail(exitRefused, "not_accepted", "not received. Nothing was used up.", "")
+	}
+	return err
+}
+
+// options says where the credential goes.
+func (a *app) options(f receiveFlags) credential.Options {
+	o := credential.Options{Dir: ".", Force: f.force}
+	if wd, err := os.Getwd(); err == nil {
+		o.Dir = wd
+	}
+	if f.out != "" {
+		path, err := filepath.Abs(f.out)
+		if err != nil {
+			path = f.out
+		}
+		if info, err := os.Stat(path); err == nil && info.IsDir() || strings.HasSuffix(f.out, "/") {
+			o.Dir = path
+		} else {
+			o.Path = path
+		}
+	}
+	return o
+}
+
+// lastWord is how long a receiver that has provisioned waits to hear that the
+// sender knows.
+const lastWord = 5 * time.Second
+
+// awaitReceiver follows a receiver's share to its end.
+func (d *drive) awaitReceiver(ctx context.Context) error {
+	seen := map[string]bool{}
+	var enough <-chan time.Time
+	for {
+		select {
+		case u := <-d.updates:
+			if u.Report != nil {
+				d.a.problem(u.Report, seen)
+			}
+			if u.Held {
+				return d.held(u.Err)
+			}
+			if u.Err != nil {
+				d.a.say("  %v; trying again.", u.Err)
+			}
+			if n := u.Notice; n != nil && n.Kind == share.NoticeChanged {
+				d.a.emit(event{Type: "share." + string(u.State), ID: d.id, Role: "receiver", State: string(u.State), Reason: u.Reason, Path: u.Path})
+			}
+			if u.State == share.Provisioned && enough == nil {
+				enough = time.After(lastWord)
+			}
+			if u.State == share.Done || u.State.Ended() && u.Known || u.State == share.Unresolved {
+				return d.received(u, true)
+			}
+		case <-enough:
+			d.mu.Lock()
+			u := d.last
+			d.mu.Unlock()
+			return d.received(u, u.State == share.Done)
+		case <-d.live.Done():
+			err := d.live.Wait()
+			d.mu.Lock()
+			u := d.last
+			d.mu.Unlock()
+			if err != nil && !u.State.Ended() {
+				return interrupted(ctx, d.id, err)
+			}
+			return d.received(u, true)
+		}
+	}
+}
+
+// held tells that the credential is here and could not be put in its place.
+func (d *drive) held(err error) error {
+	var exists *credential.ExistsError
+	hint := fmt.Sprintf("sparekey resume %s -o PATH puts it elsewhere", d.id)
+	if errors.As(err, &exists) {
+		hint += "; --force writes over the file"
+	}
+	return fail(exitCantWrite, "cant_write", err.Error()+". The share is kept.", hint).because(err)
+}
+
+func (d *drive) received(u node.Update, known bool) error {
+	if u.State != share.Done && u.State != share.Provisioned {
+		return receiverEnd(d.id, u)
+	}
+	d.a.say("Received.")
+	if !known {
+		d.a.say("The sender doesn't know yet: `sparekey resume %s` tells it when it can be reached.", d.id)
+	}
+	d.a.emit(event{Type: "result", ID: d.id, Role: "receiver", State: string(u.State), Known: known})
+	return nil
+}
+
+// receiverEnd is the failure of a share that brought nothing.
+func receiverEnd(id string, u node.Update) error {
+	because := ""
+	if u.Reason != "" {
+		because = " (" + credential.Display(u.Reason, 200) + ")"
+	}
+	switch u.State {
+	case share.Taken:
+		return fail(exitTaken, "taken", "it was handed over to another device, or withdrawn by the sender. Nothing was received.", "ask the sender to share it again, with you alone")
+	case share.Cancelled:
+		return fail(exitOver, "cancelled", "the sender cancelled the share"+because+". Nothing was received.", "ask the sender")
+	case share.Declined, share.Relinquished:
+		return fail(exitOver, string(u.State), "the share was "+string(u.State)+" here"+because+". Nothing was received.", "")
+	case share.Expired:
+		return fail(exitOver, "expired", "the time is up. Nothing was received.", "ask the sender to share it again")
+	case share.Failed:
+		return fail(exitCantWrite, "failed", "the credential can't be used here"+because+". The sender has been told.", "ask the sender")
+	case share.Unresolved:
+		return fail(exitUnresolved, "unresolved", "this share can't go on here"+because+".", "look on the other copy of this vault")
+	}
+	return fmt.Errorf("the share stands at %s", u.State)
+}

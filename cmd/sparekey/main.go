@@ -1,0 +1,164 @@
+// Command sparekey hands a spare of a digital credential to exactly one other person.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/node"
+	"github.com/sparekey/sparekey/node/credential"
+	"github.com/sparekey/sparekey/node/vault"
+	"github.com/sparekey/sparekey/relay/mailbox"
+)
+
+func main() {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Ignore(syscall.SIGPIPE) // a write that fails says so, and the share is kept
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// An app is what all commands have: where they speak and whom they ask, and the
+// device behind them once it is opened.
+type app struct {
+	output
+	stdin  *os.File
+	flags  flags
+	config config
+	term   *terminal
+	vault  *vault.Vault
+}
+
+type flags struct {
+	json, quiet, verbose, noPrompt bool
+	config, home                   string
+	timeout                        time.Duration
+}
+
+// run runs a command line and returns its exit code.
+func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.Writer) int {
+	a := &app{output: output{stdout: stdout, stderr: stderr}, stdin: stdin}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetContext(ctx)
+	err := root.Execute()
+	if err == nil {
+		err = a.broken()
+	}
+	if err == nil {
+		return exitDone
+	}
+	f := asFailure(err)
+	a.failed(f)
+	return f.Exit
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "sparekey", Short: "Hand a spare key to exactly one other person",
+		SilenceUsage: true, SilenceErrors: true, CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return a.begin(c) },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err).because(err) })
+	f := root.PersistentFlags()
+	f.BoolVar(&a.flags.json, "json", false, "speak JSON, one object a line")
+	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "say nothing but data")
+	f.BoolVarP(&a.flags.verbose, "verbose", "v", false, "say what paths report")
+	f.BoolVar(&a.flags.noPrompt, "no-prompt", false, "never ask")
+	f.StringVar(&a.flags.config, "config", "", "config `file`")
+	f.StringVar(&a.flags.home, "home", "", "`folder` of this device's vault")
+	f.DurationVar(&a.flags.timeout, "timeout", 0, "give up after; what was begun is kept")
+	root.AddCommand(a.shareCommand(), a.receiveCommand(), a.viewCommand(), a.listCommand(), a.showCommand(), a.resumeCommand(),
+		a.cancelCommand(), a.declineCommand(), a.relinquishCommand(), a.forgetCommand(), a.formatsCommand(), a.versionCommand())
+	return root
+}
+
+// begin settles flags and config before a command runs.
+func (a *app) begin(c *cobra.Command) error {
+	a.json, a.quiet = a.flags.json, a.flags.quiet
+	loaded, err := loadConfig(a.flags.config)
+	if err != nil {
+		return err
+	}
+	a.config = loaded.settle(a.flags.home)
+	a.term = newTerminal(a.stdin, a.stderr, a.flags.noPrompt)
+	if a.flags.timeout > 0 {
+		ctx, cancel := context.WithTimeout(c.Context(), a.flags.timeout)
+		c.SetContext(ctx)
+		cobra.OnFinalize(cancel)
+	}
+	return nil
+}
+
+// open opens the vault. A copy's live shares are made unresolved before anything else.
+func (a *app) open(ctx context.Context) error {
+	v, err := vault.Open(a.config.Home, vault.Options{KeyFile: a.config.KeyFile, Rand: rand.Reader})
+	if err != nil {
+		return err
+	}
+	a.vault = v
+	if v.Copied() {
+		return a.haltCopies(ctx)
+	}
+	return nil
+}
+
+// formats are the credential types that this device knows.
+func (a *app) formats() *credential.Registry {
+	return credential.NewRegistry(credential.File{}, credential.AgeIdentity{})
+}
+
+func (a *app) device() *node.Device {
+	return &node.Device{
+		Vault: a.vault, Formats: a.formats(), Now: now, Rand: rand.Reader,
+		Finders: []discovery.Finder{mailbox.New(mailbox.Config{})},
+	}
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+		a.data("sparekey %s", version)
+		a.emit(event{Type: "result", Data: map[string]string{"version": version}})
+		return nil
+	}}
+}
+
+func (a *app) formatsCommand() *cobra.Command {
+	return &cobra.Command{Use: "formats", Short: "List the credential types that this device knows", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+		for _, d := range a.formats().Describe() {
+			a.data("%-14s %s", d.Name, d.Provision)
+			a.emit(event{Type: "format", Format: d.Name, Data: d})
+		}
+		a.emit(event{Type: "result"})
+		return nil
+	}}
+}
+
+// version is set by the build of a release.
+var version = "0.1.0-dev"
+
+// plural writes a count with its noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
