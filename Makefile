@@ -11,7 +11,7 @@ help: ## list what there is
 build: need-go ## bin/sparekey and bin/sparekey-relay
 	$(GO) build -trimpath -o $(BIN)/ ./cmd/...
 
-demo: build ## a spare key goes from one device to another, here, in a minute
+demo: build need-age ## a spare key goes from one device to another, here, in a minute
 	./scripts/demo $(BIN)
 
 test: need-go need-cc need-zbar ## all tests, with the race detector
@@ -33,10 +33,13 @@ lint: need-go ## gofmt, vet and staticcheck
 clean: ## what build and tests left
 	rm -rf $(BIN) cover.out bench.json
 
-.PHONY: need-go need-cc need-zbar
+.PHONY: need-age need-go need-cc need-zbar
 need-go:
 	@./scripts/need go
 need-cc:
 	@./scripts/need gcc gcc libc6-dev
+need-age:
+	@./scripts/need age age
+	@./scripts/need curl curl
 need-zbar:
 	@./scripts/need zbarimg zbar-tools

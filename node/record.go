@@ -130,3 +130,14 @@ func (r Record) Retarget(now share.Time, change func([]byte) ([]byte, error)) (R
 	r.Machine = next.Marshal()
 	return r, nil
 }
+
+// Waiting reports whether there is anything left to do for the share: it lives,
+// or the other side may not know yet how it ended.
+func (r Record) Waiting() bool {
+	m, err := r.machine()
+	if err != nil || r.Settled {
+		return err != nil
+	}
+	state, _, _ := m.state()
+	return !state.Ended() || r.Role == discovery.Sender || len(m.outbox()) > 0
+}

@@ -40,7 +40,7 @@ func (a *app) list(ctx context.Context, all bool) error {
 			continue
 		}
 		e := a.describe(id, r)
-		if r.Settled && !all {
+		if !all && !r.Waiting() {
 			continue
 		}
 		a.data("%s  %-8s  %-12s  %s", id, e.Role, e.State, a.named(r.Preview))
@@ -76,7 +76,7 @@ func (a *app) showCommand() *cobra.Command {
 				a.data("%-10s  %s", line[0], line[1])
 			}
 		}
-		if state, _, _, _ := r.State(); state.Ended() && !r.Settled {
+		if state, _, _, _ := r.State(); state.Ended() && r.Waiting() {
 			a.data("%-10s  %s", "to do", "the other side doesn't know yet: sparekey resume "+id)
 		}
 		a.emit(e)
@@ -148,7 +148,7 @@ func (a *app) onlyLive() (string, error) {
 	}
 	var live []string
 	for _, id := range ids {
-		if r, err := a.device().Load(id); err == nil && !r.Settled {
+		if r, err := a.device().Load(id); err == nil && r.Waiting() {
 			live = append(live, id)
 		}
 	}
@@ -183,7 +183,7 @@ func (a *app) resumeReceiver(ctx context.Context, dev *node.Device, id string, r
 	if err != nil {
 		return err
 	}
-	if r.Settled || state == share.Done {
+	if !r.Waiting() {
 		u := node.Update{State: state, Reason: reason}
 		if state == share.Done {
 			a.say("Received before, and confirmed. Nothing is left to do.")

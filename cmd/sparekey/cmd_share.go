@@ -278,7 +278,11 @@ func (a *app) ended(id string, u node.Update, r node.Record) error {
 	}
 	switch u.State {
 	case share.Done:
-		a.say("Handed over%s. Confirmed.", by(u.Label))
+		to := ""
+		if u.Label != "" {
+			to = fmt.Sprintf(" to %q", credential.Display(u.Label, 64))
+		}
+		a.say("Handed over%s. Confirmed.", to)
 		a.emit(event{Type: "result", ID: id, State: string(u.State), Peer: u.Label})
 		return nil
 	case share.Cancelled:
