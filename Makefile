@@ -27,8 +27,8 @@ fuzz: need-go ## every decoder, ten seconds each
 lint: need-go ## gofmt, vet and staticcheck
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt -w these: $$out"; exit 1; }
 	$(GO) vet ./...
-	$(GO) -C tools tool staticcheck -version >/dev/null
-	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+	$(GO) build -C tools -o ../$(BIN)/staticcheck honnef.co/go/tools/cmd/staticcheck
+	$(BIN)/staticcheck ./...
 
 clean: ## what build and tests left
 	rm -rf $(BIN) cover.out bench.json

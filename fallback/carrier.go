@@ -163,7 +163,6 @@ type track struct {
 	until   time.Time     // not to be used before
 	blame   int
 	replies chan []frame.Frame
-	retired bool
 }
 
 // A result is what became of a piece of work on a track.

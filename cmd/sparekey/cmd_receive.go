@@ -166,11 +166,15 @@ func (a *app) known(dev *node.Device, l link.Link) (id string, r node.Record, er
 // preview waits for the offer and shows it.
 func (d *drive) preview(ctx context.Context) (share.Preview, error) {
 	seen := map[string]bool{}
+	var trouble error
 	for {
 		select {
 		case u := <-d.updates:
 			if u.Report != nil {
 				d.a.problem(u.Report, seen)
+				if u.Report.State == discovery.Failing {
+					trouble = u.Report.Err
+				}
 			}
 			if u.State == share.Taken {
 				return share.Preview{}, receiverEnd(d.id, u)
@@ -181,13 +185,25 @@ func (d *drive) preview(ctx context.Context) (share.Preview, error) {
 			}
 		case <-d.live.Done():
 			if err := d.live.Wait(); err != nil {
-				return share.Preview{}, interrupted(ctx, d.id, err)
+				return share.Preview{}, unseen(ctx, trouble, err)
 			}
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			return share.Preview{}, receiverEnd(d.id, d.last)
 		}
 	}
+}
+
+// unseen is the failure of a look that was cut off before there was anything to
+// see; trouble is what the relay's path said last.
+func unseen(ctx context.Context, trouble, err error) error {
+	switch {
+	case !errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fail(exitInterrupted, "interrupted", "interrupted. Nothing was used up.", "open the link again").because(err)
+	case trouble != nil:
+		return fail(exitNoPath, "relay_unreachable", trouble.Error()+". Nothing was used up; the share still waits.", "look whether this device is online, and open the link again").because(trouble)
+	}
+	return fail(exitNoPath, "timeout", "the share has not shown up in the time given by --timeout. Nothing was used up.", "open the link again; its sender may not be online yet").because(err)
 }
 
 func (d *drive) showPreview(p share.Preview, left time.Duration) {

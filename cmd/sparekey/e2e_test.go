@@ -89,6 +89,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 			e.Setenv("HOME", e.WorkDir)
+			e.Values["relay"] = new(relayProcess)
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
 			return nil
 		},
@@ -103,14 +104,13 @@ func TestScripts(t *testing.T) {
 // scriptRelay starts a relay and names it in $RELAY; "relay stop" kills it.
 func scriptRelay(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) == 1 && args[0] == "stop" {
-		if r, ok := ts.Value("relay").(*relayProcess); ok {
-			r.kill()
-		}
+		ts.Value("relay").(*relayProcess).kill()
 		return
 	}
 	r, err := startRelay(ts.MkAbs("relay"), "127.0.0.1:0")
 	ts.Check(err)
 	ts.Defer(r.kill)
+	*ts.Value("relay").(*relayProcess) = *r
 	ts.Setenv("RELAY", r.url)
 }
 
