@@ -281,6 +281,36 @@ func TestAnInvalidMLKEMKeyIsRefused(t *testing.T) {
 	refused(t, err, "ML-KEM key", "nor can it be claimed by hand")
 }
 
+func TestTheMLKEMKeyIsCheckedAsTheLibraryChecksIt(t *testing.T) {
+	good := newShare(14, "").offer(t, 0).MLKEM
+	rapid.Check(t, func(r *rapid.T) {
+		key := good
+		for range rapid.IntRange(0, 3).Draw(r, "changes") {
+			// Near the limit: 3328 is 0xd00, 3329 is 0xd01.
+			key[rapid.IntRange(0, len(key)-1).Draw(r, "at")] = rapid.SampledFrom([]byte{0, 1, 0x0c, 0x0d, 0x10, 0x1d, 0xd0, 0xd1, 0xff}).Draw(r, "byte")
+		}
+		_, err := mlkem.NewEncapsulationKey768(key[:])
+		if noise.Reduced(key[:]) != (err == nil) {
+			r.Fatalf("the library says: %v", err)
+		}
+	})
+	for i, c := range []struct {
+		at   int
+		b    [3]byte
+		want bool
+	}{
+		{0, [3]byte{0x00, 0x0d, 0xd0}, true}, {0, [3]byte{0x01, 0x0d, 0xd0}, false}, {0, [3]byte{0x00, 0x1d, 0xd0}, false},
+		{1149, [3]byte{0x00, 0x0d, 0xd0}, true}, {1149, [3]byte{0x01, 0x0d, 0}, false}, {1149, [3]byte{0, 0x10, 0xd0}, false},
+	} {
+		key := good
+		copy(key[c.at:], c.b[:])
+		_, err := mlkem.NewEncapsulationKey768(key[:])
+		if noise.Reduced(key[:]) != c.want || (err == nil) != c.want {
+			t.Errorf("%d: a coefficient may be 3328 and not 3329: %v", i, err)
+		}
+	}
+}
+
 // Whatever a link holder seals, what opens can be claimed: the receiver's machine counts on it.
 func TestAnOfferThatOpensCanBeClaimed(t *testing.T) {
 	w := newShare(13, "preview")

@@ -264,6 +264,7 @@ func (r rules) claim(s noise.Secrets, o noise.Offer, ephemeral, kem []byte) (pee
 type peerSender struct {
 	static, ephemeral *ecdh.PrivateKey
 	kem               *mlkem.DecapsulationKey768
+	pose              *noise.Offer // whose public keys it shows in place of its own; nil: its own
 }
 
 func newPeerSender(seed [32]byte, epoch uint64) peerSender {
@@ -279,10 +280,22 @@ func newPeerSender(seed [32]byte, epoch uint64) peerSender {
 	}
 }
 
-func (p peerSender) ek() []byte { return p.kem.EncapsulationKey().Bytes() }
+func (p peerSender) ek() []byte {
+	if p.pose != nil {
+		return p.pose.MLKEM[:]
+	}
+	return p.kem.EncapsulationKey().Bytes()
+}
+
+func (p peerSender) public() []byte {
+	if p.pose != nil {
+		return p.pose.X25519[:]
+	}
+	return p.static.PublicKey().Bytes()
+}
 
 func (p peerSender) start(r rules, s noise.Secrets, epoch uint64) (*symmetric, []byte) {
-	st := r.begin(s, epoch, p.static.PublicKey().Bytes())
+	st := r.begin(s, epoch, p.public())
 	r.e(st, p.ephemeral.PublicKey().Bytes())
 	return st, append(p.ephemeral.PublicKey().Bytes(), st.encrypt(nil)...)
 }
@@ -310,7 +323,7 @@ func (p peerSender) accept(r rules, s noise.Secrets, epoch uint64, handshake fra
 // commit is the share id and what it is made from.
 func (p peerSender) commit(over [32]byte, preview []byte) (id frame.ShareID, h, c [32]byte) {
 	inner := sha256.Sum256(append(p.ek(), preview...))
-	h = sha256.Sum256(append(p.static.PublicKey().Bytes(), inner[:]...))
+	h = sha256.Sum256(append(p.public(), inner[:]...))
 	overHash := sha256.Sum256(over[:])
 	c = sha256.Sum256(append(h[:], overHash[:]...))
 	sum := sha256.Sum256(append([]byte("sparekey share"), c[:]...))

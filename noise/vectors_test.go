@@ -1,0 +1,320 @@
+package noise_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/sparekey/sparekey/noise"
+	"github.com/sparekey/sparekey/noise/frame"
+)
+
+var update = flag.Bool("update", false, "write testdata/vectors.json anew")
+
+// vectors is testdata/vectors.json; PROTOCOL.md tells how to read it.
+type vectors struct {
+	About    string          `json:"about"`
+	Shares   []vectorShare   `json:"shares"`
+	Offers   []vectorOffer   `json:"offers"`
+	Sessions []vectorSession `json:"sessions"`
+	Cases    []vectorCase    `json:"cases"`
+}
+
+// A vectorShare is a share's fixed input and all that derives from it.
+type vectorShare struct {
+	Name       string   `json:"name"`
+	LinkSecret hexBytes `json:"link secret"`
+	Seed       hexBytes `json:"seed"`
+	Preview    hexBytes `json:"preview"`
+
+	X25519Private hexBytes `json:"x25519 private"`
+	X25519        hexBytes `json:"x25519 public"`
+	MLKEMSeed     hexBytes `json:"ml-kem seed"`
+	MLKEM         hexBytes `json:"ml-kem public"`
+	Over          hexBytes `json:"over"`
+	Sender        hexBytes `json:"sender capability"`
+	H             hexBytes `json:"h"`
+	C             hexBytes `json:"c"`
+	ID            hexBytes `json:"id"`
+	IDText        string   `json:"id in a link"`
+
+	PSK        hexBytes `json:"psk"`
+	OfferKey   hexBytes `json:"offer key"`
+	View       hexBytes `json:"view"`
+	Topic      hexBytes `json:"topic"`
+	Path       hexBytes `json:"path"`
+	Unattended hexBytes `json:"unattended"`
+}
+
+// A vectorOffer is one epoch's offer, made from a share.
+type vectorOffer struct {
+	Share     string   `json:"share"`
+	Epoch     uint64   `json:"epoch"`
+	CPace     hexBytes `json:"cpace,omitempty"`
+	Ephemeral hexBytes `json:"ephemeral private"`
+	Prologue  hexBytes `json:"prologue"`
+	Message1  hexBytes `json:"message 1"`
+	Plaintext hexBytes `json:"plaintext"` // before padding
+	Salt      hexBytes `json:"salt"`
+	Frame     hexBytes `json:"frame"`
+}
+
+// A vectorSession is one candidate on an offer.
+type vectorSession struct {
+	Name      string   `json:"name"`
+	Share     string   `json:"share"`
+	Epoch     uint64   `json:"epoch"`
+	Ephemeral hexBytes `json:"ephemeral private"`
+	Random    hexBytes `json:"ml-kem randomness"`
+
+	PSK2       hexBytes            `json:"psk2"`
+	Hash       hexBytes            `json:"handshake hash"`
+	Candidate  hexBytes            `json:"candidate"`
+	Handshake  hexBytes            `json:"handshake frame"`
+	SenderKey  hexBytes            `json:"sender to receiver"`
+	RecvKey    hexBytes            `json:"receiver to sender"`
+	Exporter   hexBytes            `json:"exporter secret"`
+	Exports    map[string]hexBytes `json:"exports"`
+	TakenFrame hexBytes            `json:"taken frame"`
+}
+
+// A vectorCase is one thing to do and whether it must succeed.
+type vectorCase struct {
+	Do     string `json:"do"`               // parse, open offer, accept, open, check taken, check proof
+	Name   string `json:"name"`             // what is special about it
+	Refuse string `json:"refuse,omitempty"` // why it must fail; absent: it must succeed
+
+	Share    string   `json:"share,omitempty"`
+	Epoch    uint64   `json:"epoch,omitempty"`     // the sender's, in accept
+	ID       hexBytes `json:"id,omitempty"`        // in place of the share's
+	PSK      hexBytes `json:"psk,omitempty"`       // in place of the share's
+	OfferKey hexBytes `json:"offer key,omitempty"` // in place of the share's
+	Session  string   `json:"session,omitempty"`
+	By       string   `json:"by,omitempty"` // whose session opens: sender or receiver
+	Frame    hexBytes `json:"frame,omitempty"`
+	H        hexBytes `json:"h,omitempty"`
+	Over     hexBytes `json:"over,omitempty"`
+
+	Ack  *uint64   `json:"ack,omitempty"`  // what open gives
+	Body *hexBytes `json:"body,omitempty"` // what open gives
+
+	reason string // what this implementation's error says
+}
+
+// counted returns n bytes that count up from start: fixed input that is easily seen.
+func counted(start byte, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = start + byte(i)
+	}
+	return b
+}
+
+func (s vectorShare) secrets() noise.Secrets {
+	return noise.Secrets{ID: frame.ShareID(s.ID), PSK: [32]byte(s.PSK), OfferKey: [32]byte(s.OfferKey)}
+}
+
+func (s vectorShare) keys() *noise.Keys { return noise.NewKeys([32]byte(s.Seed)) }
+
+// makeShare fills a share in by the second implementation, and holds the package to it.
+func makeShare(t *testing.T, name string, start byte, preview string) vectorShare {
+	t.Helper()
+	s := vectorShare{Name: name, LinkSecret: counted(start, 16), Seed: counted(start+16, 32), Preview: hexBytes(preview)}
+	peer := newPeerSender([32]byte(s.Seed), 0)
+	s.X25519Private = hkdf256(s.Seed, nil, "sparekey v1 x25519", 32)
+	s.X25519 = peer.public()
+	s.MLKEMSeed = hkdf256(s.Seed, nil, "sparekey v1 mlkem", 64)
+	s.MLKEM = peer.ek()
+	s.Over = hkdf256(s.Seed, nil, "sparekey v1 over", 32)
+	s.Sender = hkdf256(s.Seed, nil, "sparekey v1 sender", 32)
+	id, h, c := peer.commit([32]byte(s.Over), s.Preview)
+	s.ID, s.H, s.C, s.IDText = id[:], h[:], c[:], id.String()
+	for label, to := range map[string]*hexBytes{
+		"psk": &s.PSK, "offer key": &s.OfferKey, "view": &s.View,
+		"topic": &s.Topic, "path": &s.Path, "unattended": &s.Unattended,
+	} {
+		*to = hkdf256(s.LinkSecret, s.ID, "sparekey v1 "+label, 32)
+	}
+	gotC, gotProof := s.keys().Commit(s.Preview)
+	same(t, gotC, c, "the package commits as the second implementation does")
+	same(t, gotProof, frame.Proof{H: h, Over: [32]byte(s.Over)}, "with the same proof")
+	same(t, s.keys().Capability(), [32]byte(s.Sender), "and has the same capability")
+	return s
+}
+
+func makeOffer(t *testing.T, s vectorShare, epoch uint64, cpace *[32]byte) vectorOffer {
+	t.Helper()
+	f, err := s.keys().Offer(s.secrets(), epoch, s.Preview, cpace)
+	ok(t, err, "an offer")
+	o, err := noise.OpenOffer(s.secrets(), f)
+	ok(t, err, "opens")
+	peer := newPeerSender([32]byte(s.Seed), epoch)
+	_, message1 := peer.start(rules{}, s.secrets(), epoch)
+	v := vectorOffer{
+		Share: s.Name, Epoch: epoch, Ephemeral: peer.ephemeral.Bytes(), Prologue: prologueOf(s.secrets(), epoch),
+		Message1: message1, Plaintext: offerPlain(o),
+	}
+	if cpace != nil {
+		v.CPace = cpace[:]
+	}
+	sum := sha256.Sum256(v.Plaintext)
+	info := append(append([]byte("sparekey v1 offer salt"), v.Prologue[27:]...), sum[:]...)
+	v.Salt = hkdf256(s.Seed, nil, string(info), 16)
+	v.Frame = hexBytes(sealPadded([32]byte(s.OfferKey), frame.Offer, frame.Candidate{}, epoch, v.Salt, pad(v.Plaintext)))
+	if !bytes.Equal(v.Frame, f) {
+		t.Fatal("the package offers what the second implementation does")
+	}
+	return v
+}
+
+func makeSession(t *testing.T, name string, s vectorShare, epoch uint64, start byte) (vectorSession, noise.Session, noise.Session) {
+	t.Helper()
+	v := vectorSession{Name: name, Share: s.Name, Epoch: epoch, Ephemeral: counted(start, 32), Random: make([]byte, 32)}
+	v.Random[0] = start
+	o := must(noise.OpenOffer(s.secrets(), frame.Frame(makeOffer(t, s, epoch, nil).Frame)))
+	peer, hello, err := rules{}.claim(s.secrets(), o, v.Ephemeral, v.Random)
+	ok(t, err, "the second implementation claims")
+	receiver, packageHello, err := o.Claim(s.secrets(), bytes.NewReader(v.Ephemeral), repeat(start))
+	ok(t, err, "the package claims")
+	if !bytes.Equal(hello, packageHello) {
+		t.Fatal("the package claims as the second implementation does")
+	}
+	same(t, receiver, peer.Session, "with the same session")
+	sender, err := s.keys().Accept(s.secrets(), epoch, hello)
+	ok(t, err, "the sender accepts")
+	agree(t, sender, receiver)
+
+	v.PSK2, v.Hash, v.Candidate, v.Handshake = peer.psk2, peer.hash, receiver.Candidate[:], hexBytes(hello)
+	v.SenderKey, v.RecvKey, v.Exporter = receiver.OpenKey[:], receiver.SealKey[:], receiver.Exporter[:]
+	v.Exports = map[string]hexBytes{}
+	for _, label := range []string{"code", "pin", "contact", "path"} {
+		v.Exports[label] = expand256(v.Exporter, "sparekey v1 export "+label, 32)
+		same(t, sender.Export(label), [32]byte(v.Exports[label]), "the package exports alike")
+	}
+	v.TakenFrame = hexBytes(taken(sender))
+	if !bytes.Equal(v.TakenFrame, sender.Taken()) {
+		t.Fatal("the package's taken is that of the second implementation")
+	}
+	return v, sender, receiver
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+const vectorsAbout = "Test vectors of the sparekey session, version 1. noise/PROTOCOL.md tells how to read them. " +
+	"Made by: go test ./noise -run TestVectors -update"
+
+// TestVectors makes the vectors anew, compares them with the file, and then does
+// what the file says.
+func TestVectors(t *testing.T) {
+	made := makeVectors(t)
+	var want bytes.Buffer
+	enc := json.NewEncoder(&want)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	ok(t, enc.Encode(made), "vectors are JSON")
+	const file = "testdata/vectors.json"
+	if *update {
+		ok(t, os.WriteFile(file, want.Bytes(), 0o644), "the vectors are written")
+	}
+	have, err := os.ReadFile(file)
+	ok(t, err, "the vectors are in the repository")
+	if !bytes.Equal(have, want.Bytes()) {
+		t.Fatalf("%s is not what the generator makes: if the protocol was meant to change, run with -update and say so", file)
+	}
+
+	var read vectors
+	ok(t, json.Unmarshal(have, &read), "the file can be read")
+	refusals := 0
+	for i, c := range read.Cases {
+		if c.Refuse != "" {
+			refusals++
+		}
+		t.Run(c.Do+"/"+c.Name, func(t *testing.T) { c.run(t, &read, made.Cases[i].reason) })
+	}
+	if refusals*2 <= len(read.Cases) {
+		t.Errorf("most cases must fail: %d of %d do", refusals, len(read.Cases))
+	}
+}
+
+// run does what a case says, from what stands in the file alone.
+func (c vectorCase) run(t *testing.T, v *vectors, reason string) {
+	ack, body, err := c.do(v)
+	if c.Refuse != "" {
+		if err == nil {
+			t.Fatalf("this must be refused: %s", c.Refuse)
+		}
+		refused(t, err, reason, c.Refuse)
+		return
+	}
+	ok(t, err, "this must succeed")
+	if c.Ack != nil && *c.Ack != ack {
+		t.Errorf("ack %d, not %d", ack, *c.Ack)
+	}
+	if c.Body != nil && !bytes.Equal(*c.Body, body) {
+		t.Errorf("body %x, not %x", body, *c.Body)
+	}
+}
+
+func (c vectorCase) do(v *vectors) (ack uint64, body []byte, err error) {
+	share, session := v.share(c.Share), v.session(c.Session, c.By)
+	s := noise.Secrets{}
+	if share != nil {
+		s = share.secrets()
+		copy(s.ID[:], c.ID)
+		copy(s.PSK[:], c.PSK)
+		copy(s.OfferKey[:], c.OfferKey)
+	}
+	f := frame.Frame(c.Frame)
+	switch c.Do {
+	case "parse":
+		if _, err = frame.Parse(f); err != nil {
+			err = asRefusal(err)
+		}
+	case "open offer":
+		_, err = noise.OpenOffer(s, f)
+	case "accept":
+		_, err = share.keys().Accept(s, c.Epoch, f)
+	case "open":
+		return session.Open(f)
+	case "check taken":
+		err = session.CheckTaken(f)
+	case "check proof":
+		if p := (frame.Proof{H: [32]byte(c.H), Over: [32]byte(c.Over)}); !p.Proves(s.ID) {
+			err = asRefusal(nil)
+		}
+	default:
+		panic("unknown case: " + c.Do)
+	}
+	return 0, nil, err
+}
+
+func (v *vectors) share(name string) *vectorShare {
+	for i := range v.Shares {
+		if v.Shares[i].Name == name {
+			return &v.Shares[i]
+		}
+	}
+	return nil
+}
+
+func (v *vectors) session(name, by string) (s noise.Session) {
+	for _, x := range v.Sessions {
+		if x.Name != name {
+			continue
+		}
+		s.Candidate = frame.Candidate(x.Candidate)
+		s.SealKey, s.OpenKey, s.Exporter = [32]byte(x.RecvKey), [32]byte(x.SenderKey), [32]byte(x.Exporter)
+		if by == "sender" {
+			s.SealKey, s.OpenKey = s.OpenKey, s.SealKey
+		}
+	}
+	return s
+}
