@@ -118,7 +118,6 @@ func scriptRelay(ts *testscript.TestScript, _ bool, args []string) {
 func scriptShare(ts *testscript.TestScript, _ bool, args []string) {
 	c := exec.Command(filepath.Join(bin, "sparekey"), append([]string{"share", "--yes", "--qr", "never", "--home", ts.MkAbs("sender"), "--relay", ts.Getenv("RELAY")}, args...)...)
 	c.Dir = ts.MkAbs(".")
-	c.Stderr = ts.Stderr()
 	out, err := c.StdoutPipe()
 	ts.Check(err)
 	ts.Check(c.Start())
