@@ -1,6 +1,6 @@
 # What there is to do with sparekey; `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint cover fuzz clean
+.PHONY: help build demo test lint bench cover fuzz clean
 
 GO ?= go
 BIN := bin
@@ -23,6 +23,9 @@ cover: need-go ## coverage of the protocol: noise and node/share
 
 fuzz: need-go ## every decoder, ten seconds each
 	./scripts/fuzz 10s
+
+bench: need-go ## whole processes over loopback; handshake and sealing beside their primitives
+	$(GO) test -run '^$$' -bench . ./cmd/sparekey ./noise
 
 lint: need-go ## gofmt, vet and staticcheck
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt -w these: $$out"; exit 1; }

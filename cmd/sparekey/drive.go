@@ -136,6 +136,10 @@ func (d *drive) serve() {
 			if err := d.live.Do(ctx, o.event()); err != nil && !errors.Is(err, node.ErrStopped) {
 				w.Error = err.Error()
 			}
+			select { // so that the answer says how it ended, if that is known soon
+			case <-d.live.Done():
+			case <-ctx.Done():
+			}
 			d.mu.Lock()
 			w.State, w.Reason, w.Label = d.last.State, d.last.Reason, d.last.Label
 			d.mu.Unlock()

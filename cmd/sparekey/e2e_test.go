@@ -90,6 +90,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 			e.Setenv("HOME", e.WorkDir)
 			e.Values["relay"] = new(relayProcess)
+			e.Values["sharing"] = map[string]chan struct{}{}
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
 			return nil
 		},
@@ -97,6 +98,7 @@ func TestScripts(t *testing.T) {
 			"relay":   scriptRelay,
 			"sharing": scriptShare,
 			"exits":   scriptExits,
+			"over":    scriptOver,
 		},
 	})
 }
@@ -125,7 +127,18 @@ func scriptShare(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Setenv("LINK", strings.TrimSpace(link))
 	ts.Setenv("ADDRESS", strings.Split(strings.TrimSpace(link), "#")[0])
-	ts.Defer(func() { c.Process.Kill(); c.Wait() })
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.Wait()
+	}()
+	ts.Value("sharing").(map[string]chan struct{})["ended"] = ended
+	ts.Defer(func() { c.Process.Kill(); <-ended })
+}
+
+// scriptOver waits until the share in the background has ended.
+func scriptOver(ts *testscript.TestScript, _ bool, _ []string) {
+	<-ts.Value("sharing").(map[string]chan struct{})["ended"]
 }
 
 // scriptExits runs a command and wants an exit code: exits 9 sparekey receive …
@@ -163,7 +176,7 @@ type senderProcess struct {
 	out  bytes.Buffer
 }
 
-func startShare(t *testing.T, home, file, relay string) *senderProcess {
+func startShare(t testing.TB, home, file, relay string) *senderProcess {
 	t.Helper()
 	s := &senderProcess{cmd: exec.Command(filepath.Join(bin, "sparekey"), "share", file, "--yes", "--qr", "never", "--home", home, "--relay", relay)}
 	s.cmd.Stderr = &s.out
@@ -180,6 +193,33 @@ func startShare(t *testing.T, home, file, relay string) *senderProcess {
 	}
 	s.link = strings.TrimSpace(line)
 	return s
+}
+
+// BenchmarkShareOverLoopback times whole processes: from the sender's start to
+// the receiver's end, the receiver started the moment the link is printed.
+func BenchmarkShareOverLoopback(b *testing.B) {
+	r, err := startRelay(b.TempDir(), "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.kill()
+	dir := b.TempDir()
+	file := filepath.Join(dir, "key")
+	if err := os.WriteFile(file, make([]byte, 1000), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for i := 0; b.Loop(); i++ {
+		home := filepath.Join(dir, fmt.Sprint(i))
+		s := startShare(b, filepath.Join(home, "sender"), file, r.url)
+		if code, out := sparekey(filepath.Join(home, "receiver"), "receive", s.link, "--yes", "-o", filepath.Join(home, "got")); code != 0 {
+			b.Fatal(code, out)
+		}
+		b.StopTimer()
+		if err := s.cmd.Wait(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
 }
 
 // TestOfTwoReceiversStartedAtOnceOneHolds runs real processes, 50 times.
