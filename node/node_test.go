@@ -115,13 +115,15 @@ type party struct {
 	updates chan node.Update
 	live    *node.Live
 	cancel  context.CancelFunc
+
+	patience time.Duration // how long until waits for an update
 }
 
 var started = time.Now()
 
 func newParty(t *testing.T) *party {
 	n := &note{placed: map[string]int{}}
-	p := &party{t: t, vault: &memory{records: map[string][]byte{}}, note: n}
+	p := &party{t: t, patience: 20 * time.Second, vault: &memory{records: map[string][]byte{}}, note: n}
 	p.Device = &node.Device{
 		Vault: p.vault, Formats: n, Finders: []discovery.Finder{mailbox.New(mailbox.Config{})}, Rand: rand.Reader,
 		Now:       func() share.Time { return share.Time{Boot: [16]byte{1}, Up: time.Since(started)} },
@@ -151,7 +153,7 @@ func (p *party) stop() {
 // until waits for an update.
 func (p *party) until(what string, ok func(node.Update) bool) node.Update {
 	p.t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(p.patience)
 	for {
 		select {
 		case u := <-p.updates:

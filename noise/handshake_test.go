@@ -377,3 +377,20 @@ func TestASwappedCiphertextIsRefused(t *testing.T) {
 	_, err := w.keys.Accept(w.secrets, 0, named(append(bytes.Clone(a.Sealed()[:1088]), b.Sealed()[1088:]...)))
 	refused(t, err, "does not fit", "one claim's ciphertext with another's message")
 }
+
+func TestAKeyThatIsNotThereIsAnError(t *testing.T) {
+	dh, _ := noise.DH(nil, nil)
+	if _, err := dh.GenerateKeypair(nil); err == nil {
+		t.Error("no ephemeral key is made up")
+	}
+	point := private(counted(1, 32)).PublicKey().Bytes()
+	for _, handle := range []string{"s", "e", "", "x"} {
+		if _, err := dh.DH([]byte(handle), point); err == nil {
+			t.Errorf("key %q gives no product", handle)
+		}
+	}
+	dh, _ = noise.DH(nil, private(counted(1, 32)))
+	if _, err := dh.DH([]byte("e"), point[:31]); err == nil {
+		t.Error("31 bytes are no point")
+	}
+}

@@ -26,9 +26,10 @@
 //   - A frame is sealed once and saved; what is sent again is the saved bytes.
 //   - Session counts nothing: seqs, acks and repeats are the caller's.
 //
-// Not promised: an offer says nothing about who sent it until a sender's frame
-// has opened, for any holder of the link can seal one around the sender's public
-// keys. Who took a candidate's place is told by the factors, not here.
+// Not promised: that an offer came from the sender. Any holder of the link can seal
+// one around the sender's public keys; only a sealed frame of the sender's shows
+// that it was there. Nor does a session tell who the receiver is: that is what the
+// factors are for.
 package noise
 
 import (

@@ -25,6 +25,7 @@ type Config struct {
 	ClientAddr func(*http.Request) netip.Addr
 
 	Heartbeat time.Duration // the longest silence of a stream; 0: wire.Heartbeat
+	WriteTime time.Duration // how long a stream's reader may take for one frame; 0: 30 s
 }
 
 // Quotas bound what clients can make a relay do at once. Zero values stand for
@@ -74,6 +75,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Heartbeat == 0 {
 		c.Heartbeat = wire.Heartbeat
+	}
+	if c.WriteTime == 0 {
+		c.WriteTime = 30 * time.Second
 	}
 	return c
 }

@@ -11,10 +11,6 @@ import (
 	"github.com/sparekey/sparekey/relay/wire"
 )
 
-// writeTime is how long a reader may take for one frame. What a stream holds for
-// a slow reader is a piece of its log, and no longer than that.
-const writeTime = 30 * time.Second
-
 // A source returns the frames of a stream from number from on: all there are, or
 // a first piece. With an error it may return the stream's last frames.
 type source func(ctx context.Context, from uint64) ([]frame.Frame, error)
@@ -24,7 +20,8 @@ type source func(ctx context.Context, from uint64) ([]frame.Frame, error)
 // are returned to become problems; after it the stream just ends, and whoever
 // still needs it asks again and learns why.
 //
-// It is one goroutine, the request's own, and asleep it holds a timer, a
+// What a stream holds for a slow reader is a piece of its log, and for no longer
+// than the reader has for a frame. It is one goroutine, the request's own, and asleep it holds a timer, a
 // channel and the store's watch.
 func (h *Handler) stream(x *exchange, from uint64, read source) error {
 	ctx := x.r.Context()
@@ -84,7 +81,7 @@ func newStream(h *Handler, x *exchange) *streamWriter {
 // frames writes frames.
 func (s *streamWriter) frames(frames []frame.Frame) error {
 	for _, f := range frames {
-		s.rc.SetWriteDeadline(time.Now().Add(writeTime))
+		s.rc.SetWriteDeadline(time.Now().Add(s.h.cfg.WriteTime))
 		var size [4]byte
 		binary.BigEndian.PutUint32(size[:], uint32(len(f)))
 		if _, err := s.x.w.Write(size[:]); err != nil {
@@ -101,7 +98,7 @@ func (s *streamWriter) frames(frames []frame.Frame) error {
 // heartbeat writes a heartbeat and flushes. The deadline goes with it: HTTP/2
 // would reset a stream that is only silent.
 func (s *streamWriter) heartbeat() error {
-	s.rc.SetWriteDeadline(time.Now().Add(writeTime))
+	s.rc.SetWriteDeadline(time.Now().Add(s.h.cfg.WriteTime))
 	if _, err := s.x.w.Write(frame.Heartbeat()); err != nil {
 		return err
 	}

@@ -98,6 +98,7 @@ func TestWhatIsNoLinkIsRefusedBeforeAnyRequest(t *testing.T) {
 		"trailing bits":              {address + "#" + secret[:21] + "B", ErrDamaged},
 		"cut, and words follow":      {u[:len(u)-12] + "\nSee you tomorrow, Ann", ErrDamaged},
 		"cut, and its tail is gone":  {u[:60] + "\n\n" + u[61:], ErrDamaged},
+		"words and an empty line":    {"Hello,\n" + u[:60] + "\n\n" + u[60:] + "\nAnn", ErrDamaged},
 		"no secret, and words":       {address + "\nSee you tomorrow", ErrNoSecret},
 		"no port":                    {strings.Replace(u, ".org/", ".org:/", 1), ErrDamaged},
 		"port zero":                  {strings.Replace(u, ".org/", ".org:0/", 1), ErrDamaged},
@@ -153,7 +154,8 @@ func marshalled(t *testing.T, v any) string {
 	return string(b)
 }
 
-// TestRelaysAreGivenInOneForm also holds for links: two forms would be two relays.
+// TestRelaysAreGivenInOneForm is a part of LNK-04: what leads elsewhere than it
+// seems to is refused, and two forms of one relay are not two relays.
 func TestRelaysAreGivenInOneForm(t *testing.T) {
 	for given, want := range map[string]string{
 		"https://R.Example.org/": "https://r.example.org", "https://r.example.org:443": "https://r.example.org",

@@ -20,10 +20,16 @@ func (p *path) claims() {
 		err := p.follow(call{method: "GET", path: p.at(wire.Claims), query: wire.Query{After: &n}, token: p.m.Token, left: p.living}, func(f frame.Frame) { after++ })
 		if err != nil {
 			p.failed(err)
+		} else {
+			sleep(p.ctx, lastAnswer)
 		}
 		p.cancel()
 	}
 }
+
+// lastAnswer is how long a path outlives the orderly end of its stream: the
+// delete that ended it may still be waiting for its answer.
+const lastAnswer = 500 * time.Millisecond
 
 // claim opens a lane and follows its answer. It returns when the relay has taken
 // the frames.

@@ -1,0 +1,245 @@
+package mailbox
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/noise/frame"
+	"github.com/sparekey/sparekey/relay"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A rig is a share's outside: what a relay gets to see, and who may do what.
+type rig struct {
+	id       [16]byte
+	preimage [32]byte
+	proof    frame.Proof
+	view     [32]byte
+	sender   [32]byte
+	claim    [32]byte
+	offer    frame.Frame
+}
+
+func newRig(t *testing.T) *rig {
+	r := &rig{}
+	for _, b := range [][]byte{r.proof.H[:], r.proof.Over[:], r.view[:], r.sender[:], r.claim[:]} {
+		rand.Read(b)
+	}
+	r.preimage = frame.Preimage(r.proof.H, sha256.Sum256(r.proof.Over[:]))
+	r.id = frame.ID(r.preimage)
+	r.offer = random(frame.Offer, frame.Candidate{}, 0)
+	return r
+}
+
+func random(k frame.Kind, c frame.Candidate, seq uint64) frame.Frame {
+	b := make([]byte, 100)
+	rand.Read(b)
+	return frame.New(k, c, seq, b)
+}
+
+// find finds a path in the background, and gives reports as they come.
+func (r *rig) find(t *testing.T, url string, role discovery.Role) (discovery.Mailbox, <-chan discovery.Report) {
+	t.Helper()
+	reports := make(chan discovery.Report, 1000)
+	m := discovery.Meeting{ID: r.id, Role: role, Relay: url, View: r.view, Token: r.claim, Report: func(rep discovery.Report) { reports <- rep }}
+	if role == discovery.Sender {
+		m.Token, m.Create = r.sender, &discovery.Create{Preimage: r.preimage, TTL: time.Hour, Lanes: 4}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	found, done := make(chan discovery.Path, 100), make(chan struct{})
+	go func() {
+		defer close(done)
+		New(Config{}).Find(ctx, m, func(p discovery.Path) { found <- p })
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return (<-found).(discovery.Mailbox), reports
+}
+
+func serve(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() {
+		done <- relay.Serve(ctx, l, nil, relay.NewHandler(relay.Config{Store: relay.NewMemory(nil, relay.Limits{})}))
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return "http://" + l.Addr().String()
+}
+
+func receive(t *testing.T, p discovery.Path) []frame.Frame {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	f, err := p.Receive(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func await(t *testing.T, reports <-chan discovery.Report, s discovery.ReportState) discovery.Report {
+	t.Helper()
+	timeout := time.After(10 * time.Second)
+	for {
+		select {
+		case r := <-reports:
+			if r.State == s {
+				return r
+			}
+		case <-timeout:
+			t.Fatalf("no report of state %d came", s)
+		}
+	}
+}
+
+func TestMailboxCarriesBothLogs(t *testing.T) {
+	url, r := serve(t), newRig(t)
+	receiver, heard := r.find(t, url, discovery.Receiver) // before the mailbox is there
+	sender, _ := r.find(t, url, discovery.Sender)
+	ctx := t.Context()
+	for range 2 {
+		if err := sender.Send(ctx, r.offer); err != nil {
+			t.Fatal("create, and the same again:", err)
+		}
+	}
+	if got := receive(t, receiver); len(got) != 1 || string(got[0]) != string(r.offer) {
+		t.Fatal("the receiver is given the offer")
+	}
+	if left := await(t, heard, discovery.Living).Left; left > time.Hour || left < 59*time.Minute {
+		t.Errorf("the mailbox says that it has %v left, want an hour", left)
+	}
+	c := frame.Candidate{7}
+	hello, claim := random(frame.Handshake, c, 0), random(frame.Data, c, 1)
+	if err := receiver.Send(ctx, hello, claim); err != nil {
+		t.Fatal(err)
+	}
+	if got := receive(t, sender); len(got) != 2 {
+		t.Fatalf("handshake and claim come in one piece, not %d frames", len(got))
+	}
+	if err := sender.Settle(ctx, discovery.Decision{Pinned: c, Claim: sha256.Sum256(r.claim[:])}); err != nil {
+		t.Fatal(err)
+	}
+	grant := random(frame.Data, c, 0)
+	if err := sender.Send(ctx, grant); err != nil {
+		t.Fatal(err)
+	}
+	if got := receive(t, receiver); len(got) != 1 || string(got[0]) != string(grant) {
+		t.Fatal("the grant comes on the claim's own answer")
+	}
+	if err := receiver.Send(ctx, random(frame.Data, c, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if got := receive(t, sender); len(got) != 1 || got[0].Seq() != 2 {
+		t.Fatal("what is appended comes")
+	}
+	for who, p := range map[string]discovery.Mailbox{"sender": sender, "receiver": receiver} {
+		if err := p.Settle(ctx, discovery.Decision{Over: &r.proof}); err != nil {
+			t.Fatalf("the %s's delete: %v", who, err)
+		}
+	}
+	if over := await(t, heard, discovery.Ended).Over; over == nil || *over != r.proof {
+		t.Error("the proof is shown to the receiver")
+	}
+}
+
+func TestOtherBytesWhereOursBelongRetireThePath(t *testing.T) {
+	url, r := serve(t), newRig(t)
+	sender, _ := r.find(t, url, discovery.Sender)
+	if err := sender.Send(t.Context(), r.offer); err != nil {
+		t.Fatal(err)
+	}
+	if err := sender.Send(t.Context(), random(frame.Offer, frame.Candidate{}, 0)); !errors.Is(err, discovery.ErrRetired) {
+		t.Errorf("another create: %v", err)
+	}
+}
+
+// TestRelaysWordEndsNothing is a part of LIE-09 and LIE-08: whatever a relay
+// answers but a proof that makes the id is trouble, told and bounded.
+func TestRelaysWordEndsNothing(t *testing.T) {
+	r := newRig(t)
+	forged := `{"type":"urn:sparekey:problem:gone","title":"x","status":410,"h":"` + strings.Repeat("A", 43) + `","over":"` + strings.Repeat("A", 43) + `"}`
+	for what, handler := range map[string]http.HandlerFunc{
+		"404":          func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) },
+		"410":          func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(410) },
+		"forged proof": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(410); io.WriteString(w, forged) },
+		"500":          func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); io.WriteString(w, "oops") },
+		"garbage":      func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat("garbage", 1000)) },
+		"a redirect": func(w http.ResponseWriter, q *http.Request) {
+			http.Redirect(w, q, "http://127.0.0.1:1/", http.StatusTemporaryRedirect)
+		},
+		"an endless problem": func(w http.ResponseWriter, q *http.Request) {
+			w.WriteHeader(404)
+			for b := make([]byte, 1<<16); q.Context().Err() == nil; {
+				if _, err := w.Write(b); err != nil {
+					return
+				}
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			srv := httptest.NewUnstartedServer(handler)
+			srv.Config.Protocols = new(http.Protocols)
+			srv.Config.Protocols.SetUnencryptedHTTP2(true)
+			srv.Start()
+			t.Cleanup(srv.Close)
+			_, reports := r.find(t, srv.URL, discovery.Receiver)
+			timeout := time.After(10 * time.Second)
+			select {
+			case rep := <-reports:
+				if rep.State == discovery.Ended || rep.State != discovery.Failing && rep.State != discovery.Missing && rep.State != discovery.Living {
+					t.Errorf("reported as %+v", rep)
+				}
+			case <-timeout:
+				t.Error("nothing was reported")
+			}
+		})
+	}
+}
+
+func TestRequestsNameNobody(t *testing.T) {
+	r := newRig(t)
+	var mu sync.Mutex
+	var names []string
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		for n := range q.Header {
+			names = append(names, n)
+		}
+		w.WriteHeader(500)
+	}))
+	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Start()
+	t.Cleanup(srv.Close)
+	p, reports := r.find(t, srv.URL, discovery.Receiver)
+	await(t, reports, discovery.Failing)
+	c := frame.Candidate{7}
+	p.Send(t.Context(), random(frame.Handshake, c, 0), random(frame.Data, c, 1))
+	mu.Lock()
+	defer mu.Unlock()
+	for _, n := range names {
+		if !slices.Contains([]string{"Authorization", "Mailbox-Device-Claim", "Content-Length"}, n) {
+			t.Errorf("a request has the header %s", n)
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package relay_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/sparekey/sparekey/relay"
+	"github.com/sparekey/sparekey/relay/wire"
+)
+
+// byHeader takes the address from a header, as behind a proxy.
+func byHeader(r *http.Request) netip.Addr {
+	a, _ := netip.ParseAddr(r.Header.Get("X-Test-Addr"))
+	return a
+}
+
+func from(a auth, addr string) http.Header {
+	h := a.header()
+	h.Set("X-Test-Addr", addr)
+	return h
+}
+
+func TestQTA02WhoCreatesTooFastWaitsAndOthersDoNot(t *testing.T) {
+	r := newRig(t, func(c *relay.Config) {
+		c.ClientAddr = byHeader
+		c.Quotas.Creates, c.Quotas.CreateBurst = 6, 3
+	})
+	create := func(name, addr string) answer {
+		s := newShare(name)
+		return r.doWith(context.Background(), "PUT", s.mailbox().String(), from(auth{}, addr), s.create())
+	}
+	var refused answer
+	made := 0
+	for i := range 10 {
+		if got := create("fast"+strconv.Itoa(i), "192.0.2."+strconv.Itoa(i)); got.status == 201 {
+			made++
+		} else {
+			refused = got
+		}
+	}
+	if made != 3 || refused.status != 429 || refused.problem(t).Type != wire.Limited || refused.header.Get("Retry-After") != "10" {
+		t.Errorf("%d of a burst of 3 were made, the rest got %d %s, Retry-After %q", made, refused.status, refused.body, refused.header.Get("Retry-After"))
+	}
+	if got := create("other", "198.51.100.1"); got.status != 201 {
+		t.Errorf("others go on unhindered, got %d", got.status)
+	}
+	r.clock.Advance(10 * time.Second)
+	if got := create("patient", "192.0.2.1"); got.status != 201 {
+		t.Errorf("who waits as told is served, got %d", got.status)
+	}
+	r.clock.Advance(time.Hour)
+	for i := range 3 {
+		if got := create("later"+strconv.Itoa(i), "192.0.2.1"); got.status != 201 {
+			t.Errorf("after the hour all is forgotten, got %d", got.status)
+		}
+	}
+}
+
+func TestWhoGuessesTooMuchWaitsAndWhoKnowsDoesNot(t *testing.T) {
+	r := newRig(t, func(c *relay.Config) {
+		c.ClientAddr = byHeader
+		c.Quotas.Guesses, c.Quotas.GuessBurst = 60, 5
+	})
+	s, none := r.made("mine"), newShare("none")
+	wrong := bearer(sha256.Sum256([]byte("wrong")))
+	get := func(sh share, a auth, query string) answer {
+		return r.doWith(context.Background(), "GET", sh.mailbox().String()+query, from(a, "192.0.2.1"), nil)
+	}
+	for i := range 5 {
+		if got := get([]share{s, none}[i%2], wrong, ""); got.status != 404 {
+			t.Fatalf("guess %d within the burst: got %d", i+1, got.status)
+		}
+	}
+	there, absent := get(s, wrong, ""), get(none, wrong, "")
+	if there.status != 429 || !equal(there, absent) || there.header.Get("Retry-After") != "1" {
+		t.Errorf("beyond it both are refused alike: %v, %v", there, absent)
+	}
+	if got := get(none, wrong, "?wait=60"); got.status != 429 {
+		t.Errorf("nor is a guess held, got %d", got.status)
+	}
+	if got := get(s, s.asLink(), ""); got.status != 200 {
+		t.Errorf("who knows the capability is served all the same, from the same network: got %d", got.status)
+	}
+	r.clock.Advance(time.Second)
+	if got := get(none, wrong, ""); got.status != 404 {
+		t.Errorf("a second later one more guess is free, got %d", got.status)
+	}
+}
