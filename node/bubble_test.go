@@ -14,7 +14,6 @@ import (
 // wire is one end of a path within the process, with an hour between its ends.
 type wire struct {
 	out, in chan []frame.Frame
-	done    chan struct{}
 }
 
 func (w *wire) Send(ctx context.Context, frames ...frame.Frame) error {
