@@ -99,7 +99,7 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 // forgetIfUnsaved removes the lock of a share that was only looked at.
 func (d *drive) forgetIfUnsaved() {
 	if _, err := d.a.vault.Load(d.id); err != nil {
-		os.Remove(filepath.Join(d.a.config.Home, "shares", d.id+".lock"))
+		d.a.vault.Remove(d.id)
 	}
 }
 

@@ -218,10 +218,10 @@ func (v *Vault) Load(id string) ([]byte, error) {
 
 // Remove forgets a share.
 func (v *Vault) Remove(id string) error {
+	os.Remove(v.share(id) + ".lock") // may be all that there is, of a share that was never saved
 	if err := os.Remove(v.share(id)); err != nil {
 		return err
 	}
-	os.Remove(v.share(id) + ".lock")
 	return syncFolder(filepath.Join(v.home, "shares"))
 }
 
