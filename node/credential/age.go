@@ -78,8 +78,8 @@ func (AgeIdentity) Provision(_ context.Context, key string, state []byte) error 
 }
 
 // Provisioned implements Format.
-func (AgeIdentity) Provisioned(_ context.Context, _ string, state []byte) (bool, error) {
-	return fileProvisioned(state)
+func (AgeIdentity) Provisioned(_ context.Context, key string, state []byte) (bool, error) {
+	return fileProvisioned(key, state)
 }
 
 // Recipients returns the public keys of an identity file: what to encrypt to.

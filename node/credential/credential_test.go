@@ -54,6 +54,13 @@ func TestFileArrivesByteForByteForItsOwnerAlone(t *testing.T) {
 	if there, err := (File{}).Provisioned(t.Context(), "k", state); !there || err != nil {
 		t.Errorf("after: %v, %v", there, err)
 	}
+	p, _ := decodePlacement(state)
+	if err := os.Link(path, p.temp("k")); err != nil { // as a crash leaves it
+		t.Fatal(err)
+	}
+	if there, err := (File{}).Provisioned(t.Context(), "k", state); !there || err != nil {
+		t.Errorf("after a crash: %v, %v", there, err)
+	}
 	if left, _ := os.ReadDir(dir); len(left) != 1 {
 		t.Errorf("%d files, want the one", len(left))
 	}

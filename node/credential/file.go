@@ -55,8 +55,8 @@ func (File) Provision(_ context.Context, key string, state []byte) error {
 }
 
 // Provisioned implements Format.
-func (File) Provisioned(_ context.Context, _ string, state []byte) (bool, error) {
-	return fileProvisioned(state)
+func (File) Provisioned(_ context.Context, key string, state []byte) (bool, error) {
+	return fileProvisioned(key, state)
 }
 
 // sendOnce sends the state as the one message, which is the grant.
@@ -84,10 +84,10 @@ func provisionFile(key string, state []byte) error {
 	return p.place(key)
 }
 
-func fileProvisioned(state []byte) (bool, error) {
+func fileProvisioned(key string, state []byte) (bool, error) {
 	p, err := decodePlacement(state)
 	if err != nil {
 		return false, err
 	}
-	return p.there()
+	return p.there(key)
 }

@@ -81,8 +81,15 @@ func (p placement) target() string {
 	return filepath.Join(p.Dir, p.Name)
 }
 
-// there reports whether the file is in its place.
-func (p placement) there() (bool, error) {
+// temp is the name under which the file of a key is written first.
+func (p placement) temp(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return filepath.Join(filepath.Dir(p.target()), fmt.Sprintf(".sparekey-%x", sum[:8]))
+}
+
+// there reports whether the file is in its place. A crash between the link and
+// the end of the temporary name leaves both: the latter goes here.
+func (p placement) there(key string) (bool, error) {
 	info, err := os.Lstat(p.target())
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -91,7 +98,11 @@ func (p placement) there() (bool, error) {
 		return false, err
 	}
 	b, err := os.ReadFile(p.target())
-	return bytes.Equal(b, p.Data), err
+	if err != nil || !bytes.Equal(b, p.Data) {
+		return false, err
+	}
+	os.Remove(p.temp(key))
+	return true, nil
 }
 
 // place puts the file in its place.
@@ -101,8 +112,7 @@ func (p placement) place(key string) (err error) {
 	if info, err := os.Lstat(target); err == nil && (!p.Force || !info.Mode().IsRegular()) {
 		return &ExistsError{target}
 	}
-	sum := sha256.Sum256([]byte(key))
-	temp := filepath.Join(dir, fmt.Sprintf(".sparekey-%x", sum[:8]))
+	temp := p.temp(key)
 	os.Remove(temp) // what a crash left
 	f, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
