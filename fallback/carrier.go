@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -159,15 +160,23 @@ type track struct {
 	has     map[[32]byte]bool // frames it has taken
 	agrees  *discovery.Decision
 	busy    bool
-	delay   time.Duration // after the last failure; 0: none
-	until   time.Time     // not to be used before
+	failed  map[errand]backoff // what failed last time, and when to try again
 	blame   int
 	replies chan []frame.Frame
+}
+
+// An errand is what fails and is tried again by itself: the frames of one
+// candidate, or the decision. A lane that is closed or busy must not hold up
+// the others.
+type errand struct {
+	decide    bool
+	candidate frame.Candidate
 }
 
 // A result is what became of a piece of work on a track.
 type result struct {
 	track   *track
+	errand  errand
 	sent    []frame.Frame
 	decided *discovery.Decision
 	broken  bool // its receiving end has failed
@@ -181,7 +190,7 @@ func (r *run) collect() {
 	added, judged, replies := c.added, c.judged, c.replies
 	c.added, c.judged, c.replies = nil, nil, nil
 	if c.version != r.version {
-		r.load, r.version = c.load, c.version
+		r.renew(c.load, c.version)
 	}
 	c.mu.Unlock()
 	for _, p := range added {
@@ -202,6 +211,16 @@ func (r *run) collect() {
 	}
 }
 
+// renew takes a newer load. A decision that is new is tried at once.
+func (r *run) renew(l Load, version uint64) {
+	if !reflect.DeepEqual(l.Decision, r.load.Decision) {
+		for _, t := range r.tracks {
+			delete(t.failed, errand{decide: true})
+		}
+	}
+	r.load, r.version = l, version
+}
+
 func (r *run) find(p discovery.Path) *track {
 	for _, t := range r.tracks {
 		if t.path == p {
@@ -212,7 +231,7 @@ func (r *run) find(p discovery.Path) *track {
 }
 
 func (r *run) add(p discovery.Path) {
-	t := &track{path: p, has: map[[32]byte]bool{}, replies: make(chan []frame.Frame, maxReplies)}
+	t := &track{path: p, has: map[[32]byte]bool{}, failed: map[errand]backoff{}, replies: make(chan []frame.Frame, maxReplies)}
 	r.tracks = append(r.tracks, t)
 	r.running.Go(func() { r.receive(t) })
 	r.running.Go(func() { r.reply(t) })
@@ -285,33 +304,41 @@ func (r *run) work() time.Duration {
 	next := time.Hour
 	now := time.Now()
 	for _, t := range r.tracks {
-		if t.busy {
-			continue
+		if !t.busy {
+			next = min(next, r.serve(t, now))
 		}
-		if wait := t.until.Sub(now); wait > 0 {
-			next = min(next, wait)
-			continue
-		}
-		r.serve(t)
 	}
 	r.settle()
 	return next
 }
 
-// serve starts the next piece of work on a path that is free.
-func (r *run) serve(t *track) {
-	frames := t.lacks(r.load.Frames)
+// serve starts the next piece of work that is due on a path that is free, frames
+// before the decision. It returns how long it is until more is due. The decision
+// doesn't wait for frames that fail: a lane may have to be confirmed first, or
+// the share is over.
+func (r *run) serve(t *track, now time.Time) (wait time.Duration) {
+	wait = time.Hour
+	due := func(e errand) bool {
+		left := t.failed[e].until.Sub(now)
+		if left > 0 {
+			wait = min(wait, left)
+		}
+		return left <= 0
+	}
+	for _, frames := range t.lacks(r.load.Frames) {
+		if e := (errand{candidate: frames[0].Candidate()}); due(e) {
+			t.busy = true
+			r.running.Go(func() { r.bring(result{track: t, errand: e, sent: frames, err: t.path.Send(r.ctx, frames...)}) })
+			return wait
+		}
+	}
 	box, stores := t.path.(discovery.Mailbox)
 	d := r.load.Decision
-	deciding := stores && !t.agreed(d)
-	switch {
-	case len(frames) > 0 && !(deciding && t.delay > 0):
+	if e := (errand{decide: true}); stores && !t.agreed(d) && due(e) {
 		t.busy = true
-		r.running.Go(func() { r.bring(result{track: t, sent: frames, err: t.path.Send(r.ctx, frames...)}) })
-	case deciding: // also when frames fail: a lane may have to be confirmed first, or the share is over
-		t.busy = true
-		r.running.Go(func() { r.bring(result{track: t, decided: &d, err: box.Settle(r.ctx, d)}) })
+		r.running.Go(func() { r.bring(result{track: t, errand: e, decided: &d, err: box.Settle(r.ctx, d)}) })
 	}
+	return wait
 }
 
 // take notes what became of a piece of work.
@@ -326,11 +353,10 @@ func (r *run) take(res result) {
 	}
 	t.busy = false
 	if res.err != nil {
-		t.delay = min(max(2*t.delay, firstRetry), lastRetry)
-		t.until = time.Now().Add(t.delay/2 + time.Duration(r.c.config.Jitter()*float64(t.delay/2)))
+		t.failed[res.errand] = t.failed[res.errand].again(time.Now(), r.c.config.Jitter())
 		return
 	}
-	t.delay, t.until = 0, time.Time{}
+	delete(t.failed, res.errand)
 	for _, f := range res.sent {
 		t.has[sha256.Sum256(f)] = true
 	}
@@ -375,23 +401,26 @@ func (t *track) agreed(d discovery.Decision) bool {
 	return reflect.DeepEqual(*t.agrees, d)
 }
 
-// lacks returns the frames that go to the path next: those of one candidate, in
-// order, so that a handshake and what stands behind it are one request. What
-// left the load is forgotten.
-func (t *track) lacks(load []frame.Frame) (next []frame.Frame) {
+// lacks returns what the path doesn't have, by candidate and in order, so that a
+// handshake and what stands behind it are one request. What left the load is
+// forgotten.
+func (t *track) lacks(load []frame.Frame) (pieces [][]frame.Frame) {
 	wanted := make(map[[32]byte]bool, len(load))
+	place := map[frame.Candidate]int{}
 	for _, f := range load {
 		sum := sha256.Sum256(f)
-		wanted[sum] = t.has[sum]
-		if t.has[sum] || len(next) > 0 && f.Candidate() != next[0].Candidate() {
+		wanted[sum] = true
+		if t.has[sum] {
 			continue
 		}
-		next = append(next, f)
-	}
-	for sum := range t.has {
-		if _, ok := wanted[sum]; !ok {
-			delete(t.has, sum)
+		i, ok := place[f.Candidate()]
+		if !ok {
+			i = len(pieces)
+			place[f.Candidate()] = i
+			pieces = append(pieces, nil)
 		}
+		pieces[i] = append(pieces[i], f)
 	}
-	return next
+	maps.DeleteFunc(t.has, func(sum [32]byte, _ bool) bool { return !wanted[sum] })
+	return pieces
 }

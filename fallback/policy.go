@@ -25,6 +25,20 @@ const (
 	maxReplies = 16
 )
 
+// A backoff is how long to leave alone what has failed. The zero backoff is for
+// what hasn't.
+type backoff struct {
+	delay time.Duration
+	until time.Time
+}
+
+// again returns the backoff after one more failure; jitter is in [0,1).
+func (b backoff) again(now time.Time, jitter float64) backoff {
+	b.delay = min(max(2*b.delay, firstRetry), lastRetry)
+	b.until = now.Add(b.delay/2 + time.Duration(jitter*float64(b.delay/2)))
+	return b
+}
+
 // A pace lets so many things a second through, with as many at once.
 type pace struct {
 	per  time.Duration
