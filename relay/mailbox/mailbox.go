@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sparekey/sparekey/discovery"
@@ -29,31 +30,51 @@ const (
 	silence    = 50 * time.Second
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 5 * time.Second
+
+	// What holds other bytes in our place has rarely changed its mind; the
+	// next path asks whether it has.
+	retiredWait = 30 * time.Second
 )
 
 // A Finder finds the mailbox of a share at the relay that the link names.
 type Finder struct{ config Config }
 
 // New returns a Finder.
-func New(c Config) *Finder { return &Finder{c} }
+func New(c Config) *Finder {
+	if c.Jitter == nil {
+		c.Jitter = rand.Float64
+	}
+	return &Finder{c}
+}
 
 // Find implements discovery.Finder. Each path has a connection of its own, and
-// no two shares have anything in common.
+// no two shares have anything in common. It fails at once where the relay's
+// address can't be asked.
 func (f *Finder) Find(ctx context.Context, m discovery.Meeting, found func(discovery.Path)) error {
 	if m.Relay == "" {
 		<-ctx.Done()
 		return nil
 	}
-	for wait := firstRetry; ctx.Err() == nil; wait = min(2*wait, lastRetry) {
+	wait := firstRetry
+	for ctx.Err() == nil {
+		t, err := newTransport(f.config, m.Relay)
+		if err != nil {
+			return err
+		}
 		began := time.Now()
-		p := newPath(ctx, m, newTransport(f.config, m.Relay))
+		p := newPath(ctx, m, t, f.config.Jitter)
 		found(p)
 		<-p.ctx.Done()
 		p.Close()
 		if time.Since(began) > silence {
 			wait = firstRetry
 		}
-		sleep(ctx, wait/2+rand.N(wait/2))
+		pause := wait
+		if p.retired.Load() {
+			pause = retiredWait
+		}
+		sleep(ctx, p.spread(pause))
+		wait = min(2*wait, lastRetry)
 	}
 	return nil
 }
@@ -77,18 +98,30 @@ type path struct {
 	work   sync.WaitGroup
 	pieces chan []frame.Frame
 
-	mu   sync.Mutex
-	subs map[frame.Candidate]bool // streams that run; the zero Candidate is the claims stream
+	jitter  func() float64
+	retired atomic.Bool
+
+	mu     sync.Mutex
+	claims bool                      // the claims stream runs
+	lanes  map[frame.Candidate]*lane // those that are followed
+	closed map[[32]byte]bool         // closing frames that the mailbox has taken
 }
 
-func newPath(ctx context.Context, m discovery.Meeting, t transport) *path {
+func newPath(ctx context.Context, m discovery.Meeting, t transport, jitter func() float64) *path {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &path{m: m, id: m.ID, t: t, ctx: ctx, cancel: cancel, pieces: make(chan []frame.Frame),
-		subs: map[frame.Candidate]bool{}}
+	p := &path{
+		m: m, id: m.ID, t: t, ctx: ctx, cancel: cancel, pieces: make(chan []frame.Frame), jitter: jitter,
+		lanes: map[frame.Candidate]*lane{}, closed: map[[32]byte]bool{},
+	}
 	if m.Role == discovery.Receiver {
 		p.work.Go(p.view)
 	}
 	return p
+}
+
+// spread returns a time from the half of d to d.
+func (p *path) spread(d time.Duration) time.Duration {
+	return d/2 + time.Duration(p.jitter()*float64(d/2))
 }
 
 // String implements discovery.Path.
@@ -96,9 +129,11 @@ func (p *path) String() string { return "relay " + p.t.host() }
 
 // Close implements discovery.Path.
 func (p *path) Close() error {
+	p.mu.Lock() // nothing is started after this
 	p.cancel()
-	p.t.close()
+	p.mu.Unlock()
 	p.work.Wait()
+	p.t.close()
 	return nil
 }
 
@@ -196,38 +231,51 @@ func (p *path) send(ctx context.Context, group []frame.Frame) error {
 	case frame.Handshake:
 		return p.claim(ctx, group)
 	default:
-		at := p.lane(wire.Entry, f.Candidate())
-		at.Seq, at.Side = f.Seq(), wire.Receiver
-		if p.m.Role == discovery.Sender {
-			at.Side = wire.Sender
-		}
-		return p.t.do(ctx, call{method: "PUT", path: at, token: p.m.Token, body: frame.Append(nil, group...)})
+		return p.append(ctx, group)
 	}
+}
+
+// append adds to this side's log of a lane. A receiver shows the link too, so
+// that it is told by what a lane was closed.
+func (p *path) append(ctx context.Context, group []frame.Frame) error {
+	f := group[0]
+	c := call{method: "PUT", path: p.lane(wire.Entry, f.Candidate()), token: p.m.Token, body: frame.Append(nil, group...), left: p.living}
+	c.path.Seq, c.path.Side = f.Seq(), wire.Sender
+	if p.m.Role == discovery.Receiver {
+		c.path.Side, c.token, c.claim = wire.Receiver, p.m.View, &p.m.Token
+	}
+	return p.t.do(ctx, c)
 }
 
 func (p *path) create(ctx context.Context, offer frame.Frame) error {
 	c := p.m.Create
+	if c == nil {
+		return fmt.Errorf("%w: only the share's sender has an offer to store", discovery.ErrRetired)
+	}
 	body := wire.Create{
 		Preimage: c.Preimage, Offer: offer, View: sha256.Sum256(p.m.View[:]), Sender: sha256.Sum256(p.m.Token[:]), Lanes: c.Lanes, TTL: c.TTL,
 	}.Body()
 	err := p.t.do(ctx, call{method: "PUT", path: p.at(wire.Mailbox), body: body, left: p.living})
 	if err == nil {
-		p.subscribe(frame.Candidate{}, p.claims)
+		p.subscribe()
 	}
 	return err
 }
 
-// subscribe runs a stream, once.
-func (p *path) subscribe(c frame.Candidate, run func()) {
+// subscribe follows the claims, once.
+func (p *path) subscribe() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.subs[c] && p.ctx.Err() == nil {
-		p.subs[c] = true
-		p.work.Go(run)
+	if !p.claims && p.ctx.Err() == nil {
+		p.claims = true
+		p.work.Go(p.followClaims)
 	}
 }
 
 func (p *path) living(left time.Duration) {
+	if left == 0 {
+		return // it didn't say
+	}
 	p.report(discovery.Report{State: discovery.Living, Left: left})
 }
 
@@ -258,6 +306,7 @@ func (p *path) failed(err error) error {
 		}
 		return err
 	case wire.Conflict:
+		p.retired.Store(true)
 		err = fmt.Errorf("%w: the relay holds other bytes where ours belong: %w", discovery.ErrRetired, err)
 	}
 	p.report(discovery.Report{State: discovery.Failing, Err: err})
@@ -294,12 +343,7 @@ func (p *path) Settle(ctx context.Context, d discovery.Decision) error {
 		return p.failed(err)
 	}
 	for _, f := range d.Closed {
-		var body []byte
-		if len(f.Sealed()) > 0 {
-			body = frame.Append(nil, f)
-		}
-		err := p.t.do(ctx, call{method: "DELETE", path: p.lane(wire.Lane, f.Candidate()), token: p.m.Token, body: body})
-		if err != nil && !is(err, wire.Conflict) { // a confirmed lane stays
+		if err := p.shut(ctx, f); err != nil {
 			return p.failed(err)
 		}
 	}
@@ -310,5 +354,29 @@ func (p *path) Settle(ctx context.Context, d discovery.Decision) error {
 	if err := p.t.do(ctx, call{method: "PUT", path: p.at(wire.Confirm), token: p.m.Token, body: body}); err != nil {
 		return p.failed(err)
 	}
+	return nil
+}
+
+// shut closes a lane, once on this path: a lane that was closed for good and
+// confirmed later stays open.
+func (p *path) shut(ctx context.Context, f frame.Frame) error {
+	sum := sha256.Sum256(f)
+	p.mu.Lock()
+	done := p.closed[sum]
+	p.mu.Unlock()
+	if done {
+		return nil
+	}
+	var body []byte
+	if len(f.Sealed()) > 0 {
+		body = frame.Append(nil, f)
+	}
+	err := p.t.do(ctx, call{method: "DELETE", path: p.lane(wire.Lane, f.Candidate()), token: p.m.Token, body: body})
+	if err != nil && !is(err, wire.Conflict) { // a confirmed lane stays
+		return err
+	}
+	p.mu.Lock()
+	p.closed[sum] = true
+	p.mu.Unlock()
 	return nil
 }

@@ -1,163 +1,199 @@
 package mailbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"time"
 
-	"github.com/sparekey/sparekey/discovery"
 	"github.com/sparekey/sparekey/noise/frame"
 	"github.com/sparekey/sparekey/relay/wire"
 )
 
-// claims follows what receivers append, until the path ends. A mailbox that is
-// gone or shorter than it was ends the path: on the next one all is sent again.
-func (p *path) claims() {
-	after := uint64(0)
-	for p.ctx.Err() == nil {
-		n := after
-		err := p.follow(call{method: "GET", path: p.at(wire.Claims), query: wire.Query{After: &n}, token: p.m.Token, left: p.living}, func(f frame.Frame) { after++ })
-		if err != nil {
-			p.failed(err)
-		} else {
-			sleep(p.ctx, lastAnswer)
-		}
-		p.cancel()
+// followClaims follows what receivers append, until the stream ends, and the
+// path with it: on the next one all is sent again, to a mailbox that is made
+// again if it was lost.
+func (p *path) followClaims() {
+	err := p.follow(p.ctx, call{method: "GET", path: p.at(wire.Claims), token: p.m.Token, left: p.living}, func(f frame.Frame) bool {
+		return f.Kind() == frame.Handshake || f.Kind() == frame.Data || shut(f)
+	})
+	if err != nil && p.ctx.Err() == nil {
+		p.failed(err)
 	}
+	p.cancel()
 }
 
-// lastAnswer is how long a path outlives the orderly end of its stream: the
-// delete that ended it may still be waiting for its answer.
-const lastAnswer = 500 * time.Millisecond
+func shut(f frame.Frame) bool { return f.Kind() == frame.Taken && len(f.Sealed()) == 0 }
+
+// A lane is one that this receiver has opened, or is opening.
+type lane struct {
+	c      frame.Candidate
+	first  []frame.Frame // handshake and what went with it: they open the lane again
+	cancel context.CancelFunc
+	opened chan struct{} // closed when the relay has taken the first frames
+	ended  chan struct{} // closed when the lane is no longer followed
+	err    error         // why; read after ended
+}
 
 // claim opens a lane and follows its answer. It returns when the relay has taken
 // the frames.
 func (p *path) claim(ctx context.Context, group []frame.Frame) error {
 	c := group[0].Candidate()
 	p.mu.Lock()
-	running := p.subs[c]
-	p.mu.Unlock()
-	if running { // a handshake that is sent again with more behind it
-		if len(group) == 1 {
-			return nil
+	l, running := p.lanes[c]
+	if !running {
+		if p.ctx.Err() != nil {
+			p.mu.Unlock()
+			return errClosed
 		}
-		return p.send(ctx, group[1:])
+		l = &lane{c: c, first: group, opened: make(chan struct{}), ended: make(chan struct{})}
+		p.lanes[c] = l
+		var life context.Context
+		life, l.cancel = context.WithCancel(p.ctx)
+		p.work.Go(func() { p.followLane(life, l) })
 	}
-	taken := make(chan error, 1)
-	p.subscribe(c, func() { p.follower(c, group, taken) })
+	p.mu.Unlock()
 	select {
-	case err := <-taken:
-		return err
+	case <-l.opened:
+		if running && len(group) > 1 { // a handshake that is sent again with more behind it
+			return p.append(ctx, group[1:])
+		}
+		return nil
+	case <-l.ended:
+		return l.err
 	case <-ctx.Done():
+		l.cancel() // the next try is another request
+		<-l.ended
 		return ctx.Err()
 	}
 }
 
-// follower opens a lane and follows the sender's log there. A stream that ends
+// followLane opens a lane and follows the sender's log there. A stream that ends
 // in order is opened again, ever more slowly: a lane that was closed may be
-// confirmed later. One that breaks ends the path.
-func (p *path) follower(c frame.Candidate, group []frame.Frame, taken chan<- error) {
+// confirmed later. One that breaks, and a mailbox that is lost, end the path.
+func (p *path) followLane(ctx context.Context, l *lane) {
 	defer func() {
+		l.cancel()
 		p.mu.Lock()
-		delete(p.subs, c)
+		delete(p.lanes, l.c)
 		p.mu.Unlock()
+		close(l.ended)
 	}()
-	from := uint64(0)
-	for wait := firstRetry; p.ctx.Err() == nil; wait = min(2*wait, lastRetry) {
-		n, opened := from, false
-		err := p.follow(call{
-			method: "PUT", path: p.lane(wire.Lane, c), query: wire.Query{From: &n}, token: p.m.View, claim: &p.m.Token, body: frame.Append(nil, group...),
-			left: func(d time.Duration) {
-				p.living(d)
-				if opened = true; taken != nil {
-					taken <- nil
-					taken = nil
-				}
-			},
-		}, func(f frame.Frame) {
-			if f.Kind() == frame.Data {
-				from = f.Seq() + 1
-			}
-		})
+	from, opened := uint64(0), false
+	for wait := firstRetry; ctx.Err() == nil; wait = min(2*wait, lastRetry) {
+		before := from
+		err := p.followOnce(ctx, l, &from, &opened)
 		problem := (*wire.Problem)(nil)
 		switch {
-		case taken != nil: // never opened: the carrier tries again
-			taken <- err
+		case !opened: // the carrier tries again
+			l.err = cmp.Or(err, ctx.Err(), errClosed)
 			return
-		case errors.As(err, &problem):
+		case err != nil && ctx.Err() == nil:
 			p.failed(err)
-		case err != nil:
-			p.report(discovery.Report{State: discovery.Failing, Err: err})
-			p.cancel()
-			return
+			if !errors.As(err, &problem) || problem.Type == wire.Absent {
+				p.cancel()
+				return
+			}
+			if problem.Type == wire.Closed {
+				from = 0 // if it opens again, it is empty
+			}
 		}
-		if opened {
+		if from > before {
 			wait = firstRetry
 		}
-		sleep(p.ctx, wait)
+		sleep(ctx, p.spread(wait))
 	}
+}
+
+// followOnce is one request of followLane: it goes on at the first seq that is lacking.
+func (p *path) followOnce(ctx context.Context, l *lane, from *uint64, opened *bool) error {
+	n := *from
+	return p.follow(ctx, call{
+		method: "PUT", path: p.lane(wire.Lane, l.c), query: wire.Query{From: &n},
+		token: p.m.View, claim: &p.m.Token, body: frame.Append(nil, l.first...),
+		left: func(d time.Duration) {
+			p.living(d)
+			if !*opened {
+				*opened = true
+				close(l.opened)
+			}
+		},
+	}, func(f frame.Frame) bool {
+		if f.Kind() == frame.Data && f.Candidate() == l.c && f.Seq() == *from {
+			*from++
+			return true
+		}
+		return f.Kind() == frame.Taken && f.Candidate() == l.c
+	})
 }
 
 // view brings the offer, and then each later one.
 func (p *path) view() {
 	var known *uint64
-	for wait := firstRetry; p.ctx.Err() == nil; {
-		held := uint64(viewWait)
-		ctx, cancel := context.WithTimeout(p.ctx, (viewWait+10)*time.Second)
-		offers, err := p.t.frames(ctx, call{method: "GET", path: p.at(wire.Mailbox), query: wire.Query{Known: known, Wait: &held}, token: p.m.View, left: p.living})
-		cancel()
+	for wait := firstRetry; p.ctx.Err() == nil; wait = min(2*wait, lastRetry) {
+		began := time.Now()
+		offer, err := p.look(known)
 		problem := (*wire.Problem)(nil)
 		switch {
-		case err == nil:
-			wait = firstRetry
-			for _, f := range offers {
-				epoch := f.Seq()
-				known = &epoch
-			}
-			p.deliver(offers)
-			continue
-		case is(err, wire.Absent):
-			p.failed(err)
-			wait = firstRetry // it was held for as long as the relay would
-		case is(err, wire.Gone):
-			if p.failed(err); p.ctx.Err() == nil {
-				sleep(p.ctx, lastRetry)
-			}
-			continue
-		case errors.As(err, &problem):
-			p.failed(err)
-		default:
-			if p.ctx.Err() == nil {
-				p.failed(err)
-			}
-			p.cancel()
+		case p.ctx.Err() != nil:
 			return
+		case err != nil:
+			if p.failed(err); !errors.As(err, &problem) {
+				p.cancel()
+				return
+			}
+		case offer != nil:
+			epoch := offer.Seq()
+			known, wait = &epoch, firstRetry
+			p.deliver([]frame.Frame{offer})
+			continue
 		}
-		sleep(p.ctx, wait)
-		wait = min(2*wait, lastRetry)
+		if time.Since(began) > lastRetry { // it was held, as we asked
+			wait = firstRetry
+		}
+		sleep(p.ctx, p.spread(wait))
 	}
 }
 
+// look views the mailbox once, held until there is an offer later than known.
+// It returns nil if none came in time.
+func (p *path) look(known *uint64) (frame.Frame, error) {
+	held := uint64(viewWait)
+	ctx, cancel := context.WithTimeout(p.ctx, (viewWait+10)*time.Second)
+	defer cancel()
+	offers, err := p.t.frames(ctx, call{method: "GET", path: p.at(wire.Mailbox), query: wire.Query{Known: known, Wait: &held}, token: p.m.View, left: p.living})
+	switch {
+	case err != nil || len(offers) == 0:
+		return nil, err
+	case offers[0].Kind() != frame.Offer, known != nil && offers[0].Seq() <= *known:
+		return nil, p.t.garbage(errUnasked)
+	}
+	return offers[0], nil
+}
+
+var errUnasked = errors.New("a frame that was not asked for")
+
 // follow reads a stream to its end and delivers what comes: what was there in
-// one piece up to the first heartbeat in one piece. It returns nil for an end in
-// order.
-func (p *path) follow(c call, seen func(frame.Frame)) error {
-	s, err := p.t.stream(p.ctx, c)
+// one piece, up to the heartbeat, in one piece. fits says whether a frame belongs
+// there. It returns nil for an end in order.
+func (p *path) follow(ctx context.Context, c call, fits func(frame.Frame) bool) error {
+	s, err := p.t.stream(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	var piece []frame.Frame
+	size := 0
 	for {
 		f, err := s.read()
 		switch {
+		case err == nil && !fits(f):
+			return p.t.garbage(errUnasked)
 		case err == nil:
-			seen(f)
-			if !(f.Kind() == frame.Taken && len(f.Sealed()) == 0) {
-				piece = append(piece, f)
+			if !shut(f) { // of these there is nothing to judge
+				piece, size = append(piece, f), size+len(f)
 			}
-			if len(piece) < maxPiece {
+			if size < maxPiece {
 				continue
 			}
 		case errors.Is(err, errEnd):
@@ -167,10 +203,11 @@ func (p *path) follow(c call, seen func(frame.Frame)) error {
 			p.deliver(piece)
 			return err
 		}
-		p.deliver(slices.Clone(piece))
-		piece = piece[:0]
+		p.deliver(piece)
+		piece, size = nil, 0
 	}
 }
 
-// maxPiece bounds what a relay can make a device hold.
-const maxPiece = 256
+// maxPiece bounds, in bytes, what a relay can make a device hold. The logs of
+// four honest lanes fit.
+const maxPiece = 16 << 20
