@@ -35,10 +35,11 @@ var rooms = map[string]room{
 	"fallback":   {[]string{"discovery", "noise/frame"}, "policy over paths, and nothing else"},
 	"node/share": {[]string{"noise", "noise/frame"}, "no sockets, clock, disk; not even discovery"},
 
-	"relay":           {[]string{"noise/frame", "relay/wire"}, "it can't open anything: never noise"},
-	"relay/disk":      {[]string{"noise/frame", "relay/wire", "relay"}, "a store knows the relay's rules and no more"},
-	"relay/storetest": {[]string{"noise/frame", "relay"}, "what every store must do"},
-	"relay/mailbox":   {[]string{"discovery", "noise/frame", "relay/wire"}, "a client must not lean on the relay it doesn't trust"},
+	"relay":            {[]string{"noise/frame", "relay/wire"}, "it can't open anything: never noise"},
+	"relay/disk":       {[]string{"noise/frame", "relay/wire", "relay"}, "a store knows the relay's rules and no more"},
+	"relay/storetest":  {[]string{"noise/frame", "relay"}, "what every store must do"},
+	"relay/relaybench": {[]string{"noise/frame", "relay", "relay/disk", "relay/wire"}, "measurements of the relay as it is served"},
+	"relay/mailbox":    {[]string{"discovery", "noise/frame", "relay/wire"}, "a client must not lean on the relay it doesn't trust"},
 
 	"node": {[]string{"node/share", "node/link", "node/credential", "noise", "noise/frame", "discovery", "fallback"},
 		"vault, relay and lan are given by commands, so that wallet, browser and simulation give their own"},
