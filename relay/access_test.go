@@ -2,10 +2,14 @@ package relay_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sparekey/sparekey/noise/frame"
@@ -13,17 +17,15 @@ import (
 	"github.com/sparekey/sparekey/relay/wire"
 )
 
-// doors are all requests that need a capability, of one mailbox and candidate.
-func doors(s share, c candidate) map[string]struct {
+// A door is a request that needs a capability, and the capabilities that open it.
+type door struct {
 	method, path string
 	body         []byte
 	right        []auth
-} {
-	type door = struct {
-		method, path string
-		body         []byte
-		right        []auth
-	}
+}
+
+// doors are all of them, of one mailbox and candidate.
+func doors(s share, c candidate) map[string]door {
 	return map[string]door{
 		"view":            {"GET", s.mailbox().String(), nil, []auth{s.asLink()}},
 		"offer":           {"PUT", s.at(wire.Offer).String(), frame.Append(nil, s.epoch(1)), []auth{s.asSender()}},
@@ -64,9 +66,9 @@ func TestHTP02AbsentAndForbiddenMailboxesAnswerAlike(t *testing.T) {
 		s, other, none := r.made("mine"), r.made("other"), newShare("none")
 		c, strange := s.candidate("one"), other.candidate("strange")
 		closed := s.candidate("closed")
-		r.claimed(c)
-		r.claimed(strange)
 		r.want("a lane is closed", 204, "DELETE", closed.lane(), s.asSender(), frame.Append(nil, closed.taken()))
+		r.claimed(c) // after the close: from here on no stream has anything to ask the store
+		r.claimed(strange)
 		wrong := sha256.Sum256([]byte("wrong"))
 		keys := map[string]auth{
 			"none": {}, "wrong": bearer(wrong), "zero": bearer([32]byte{}), "of another mailbox's sender": other.asSender(), "of another's link": other.asLink(),
@@ -83,8 +85,13 @@ func TestHTP02AbsentAndForbiddenMailboxesAnswerAlike(t *testing.T) {
 					if allowed(d.right, a) || name == "claim" && a.bearer != nil && *a.bearer == s.link || lane.c == closed.c && allowed([]auth{lane.heir()}, a) || heirOfClosed(s, lane, closed, name, a) {
 						continue
 					}
+					r.store.asked()
 					there := r.do(d.method, d.path, a, d.body)
+					thereAsked := names(r.store.asked())
 					absent := r.do(d.method, doors(none, none.candidate("one"))[name].path, a, d.body)
+					if absentAsked := names(r.store.asked()); !slices.Equal(thereAsked, absentAsked) {
+						t.Errorf("%s with %s: the store is asked %v, and where nothing is %v; want the same work", name, key, thereAsked, absentAsked)
+					}
 					if !equal(there, absent) {
 						t.Errorf("%s with %s: %d %s %v; and where nothing is: %d %s %v; want no difference",
 							name, key, there.status, there.body, there.header, absent.status, absent.body, absent.header)
@@ -114,32 +121,77 @@ func allowed(right []auth, a auth) bool {
 	})
 }
 
+// slow is a Store that takes longer for mailboxes that are there, as on a disk.
+type slow struct {
+	relay.Store
+	there, absent time.Duration
+}
+
+func (s slow) View(ctx context.Context, id frame.ShareID) (relay.Status, error) {
+	st, err := s.Store.View(ctx, id)
+	if err == nil {
+		time.Sleep(s.there)
+	} else {
+		time.Sleep(s.absent)
+	}
+	return st, err
+}
+
 func TestHTP02AbsentAndForbiddenMailboxesTakeTheSameTime(t *testing.T) {
-	r := newRig(t, func(c *relay.Config) { c.Quotas.Guesses = -1 })
-	s, none := r.made("mine"), newShare("none")
-	for i := range 4 { // a mailbox with something in it
-		r.claimed(s.candidate(string(rune('a' + i))))
+	for status, quotas := range map[int]relay.Quotas{404: {Guesses: -1}, 429: {Guesses: 1, GuessBurst: 1}} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { sameTime(t, status, quotas) })
+		})
+	}
+}
+
+func sameTime(t *testing.T, status int, quotas relay.Quotas) {
+	h := relay.NewHandler(relay.Config{
+		Store: slow{relay.NewMemory(nil, relay.Limits{}), 700 * time.Microsecond, 20 * time.Microsecond}, Quotas: quotas,
+	})
+	s, none := newShare("mine"), newShare("none")
+	serve(t, h, "PUT", s.mailbox().String(), auth{}, s.create())
+	timed := func(d door, a auth) (int, time.Duration) {
+		start := time.Now()
+		w := serve(t, h, d.method, d.path, a, d.body)
+		return w.Code, time.Since(start)
 	}
 	wrong := bearer(sha256.Sum256([]byte("wrong")))
-	const tries = 300
-	var there, absent []time.Duration
-	timed := func(p wire.Path) time.Duration {
-		start := time.Now()
-		r.want("a wrong capability", 404, "GET", p, wrong, nil)
-		return time.Since(start)
+	there, absent := doors(s, s.candidate("one")), doors(none, none.candidate("one"))
+	timed(absent["view"], wrong) // the one guess that is free
+	for name := range there {
+		a, took := timed(there[name], wrong)
+		b, tookToo := timed(absent[name], wrong)
+		if a != status || b != status || took != tookToo {
+			t.Errorf("%s with a wrong capability: %d after %v, and where nothing is %d after %v; want no difference", name, a, took, b, tookToo)
+		}
 	}
-	for range tries {
-		there = append(there, timed(s.mailbox()))
-		absent = append(absent, timed(none.mailbox()))
+	if code, took := timed(there["view"], s.asLink()); code != 200 || took != 700*time.Microsecond {
+		t.Errorf("who has the right one waits for the store alone: %d after %v", code, took)
 	}
-	slices.Sort(there)
-	slices.Sort(absent)
-	a, b := there[tries/2], absent[tries/2]
-	if diff := (a - b).Abs(); diff > min(a, b)/4 {
-		t.Errorf("half of the forbidden answers took %v, half of the absent ones %v; want no difference to speak of", a, b)
+}
+
+func TestHTP02NoSpellingOfACapabilityCostsLessThanAnother(t *testing.T) {
+	r := newRig(t, func(c *relay.Config) { c.Quotas.Guesses = -1 })
+	s := r.made("spellings")
+	want := r.want("no capability", 404, "GET", s.mailbox(), auth{}, nil)
+	right := wire.Bearer(s.link)
+	for _, value := range []string{
+		"", "Bearer", "Bearer ", right[:len(right)-1], right + "A", right + " ", "Basic " + right[7:], right[7:], "Bearer " + right, right + ", " + right,
+		strings.ToUpper(right[:6]) + right[6:] + "=", strings.Replace(right, " ", "  ", 1), "Bearer " + strings.Repeat("A", 43), "Bearer " + strings.Repeat("x", 8<<10),
+	} {
+		r.store.asked()
+		got := r.doWith(t.Context(), "GET", s.mailbox().String(), http.Header{"Authorization": {value}}, nil)
+		if !equal(got, want) {
+			t.Errorf("%.60q: got %d %v, want what no capability gets", value, got.status, got.header)
+		}
+		if asked := names(r.store.asked()); !slices.Equal(asked, []string{"View"}) {
+			t.Errorf("%.60q: the store is asked %v, want one view whatever is shown", value, asked)
+		}
 	}
-	if b < time.Millisecond {
-		t.Errorf("an absent answer took %v: nothing hides what the store does", b)
+	twice := http.Header{"Authorization": {right, right}}
+	if got := r.doWith(t.Context(), "GET", s.mailbox().String(), twice, nil); !equal(got, want) {
+		t.Errorf("two capabilities are none: got %d", got.status)
 	}
 }
 

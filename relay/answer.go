@@ -62,7 +62,7 @@ func (x *exchange) lift() {
 // problem answers with a problem.
 func (x *exchange) problem(p *wire.Problem) {
 	switch p.Type {
-	case wire.Absent:
+	case wire.Absent, wire.Limited:
 		x.w.Header().Del(wire.HeaderExpires)
 		x.even()
 	case wire.Gone:
@@ -71,7 +71,8 @@ func (x *exchange) problem(p *wire.Problem) {
 	x.answer(p.Status, wire.TypeProblem, p.Body())
 }
 
-// evenStep is what the time to an "absent" answer is a multiple of.
+// evenStep is what the time to an answer is a multiple of that must not tell
+// whether there is a mailbox: "absent", and "limited" in its place.
 const evenStep = time.Millisecond
 
 // even waits for the next whole step since the request came. Whatever a store

@@ -40,6 +40,9 @@ func (h *Handler) create(x *exchange) error {
 	}
 	// Not m: a create that came again doesn't prolong the mailbox.
 	st, err := h.store.View(ctx, x.id())
+	if errors.Is(err, ErrAbsent) {
+		return h.unavailable(x, "the mailbox's time was up before its create could be answered")
+	}
 	if err != nil {
 		return err
 	}

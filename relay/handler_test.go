@@ -13,6 +13,7 @@ import (
 
 	"github.com/sparekey/sparekey/noise/frame"
 	"github.com/sparekey/sparekey/relay"
+	"github.com/sparekey/sparekey/relay/storetest"
 	"github.com/sparekey/sparekey/relay/wire"
 )
 
@@ -198,7 +199,7 @@ func TestHTP04OnlyTheExactPathLeadsAnywhere(t *testing.T) {
 		s := r.made("htp04")
 		box := s.mailbox().String()
 		id := s.id.String()
-		before := r.store.calls.Load()
+		r.store.asked()
 		for _, path := range []string{
 			"/", "//", "/v1", "/v1/", "/v1/mailboxes", "/v1/mailboxes/", "/v2/mailboxes/" + id, "/V1/mailboxes/" + id, "/v1/Mailboxes/" + id,
 			box + "/", box + "//", "/" + box, strings.Replace(box, "/v1", "/v1/", 1), "/v1/./mailboxes/" + id, "/v1/mailboxes/x/../" + id,
@@ -217,8 +218,8 @@ func TestHTP04OnlyTheExactPathLeadsAnywhere(t *testing.T) {
 				}
 			}
 		}
-		if calls := r.store.calls.Load() - before; calls != 0 {
-			t.Errorf("no path but the exact one may reach the store; it was asked %d times", calls)
+		if calls := r.store.asked(); len(calls) != 0 {
+			t.Errorf("no path but the exact one may reach the store; it was asked %v", names(calls))
 		}
 		r.want("the exact path still works", 200, "GET", s.mailbox(), s.asLink(), nil)
 	})
@@ -258,6 +259,18 @@ func TestHTP05NumbersAreReadExactlyOrRefused(t *testing.T) {
 				}
 			}
 		}
+		for _, n := range []string{"-1", "0", "1.0", "1e1", "17", "18446744073709551617", `"4"`, "null", "true", "[4]", strings.Repeat("9", 400)} {
+			body := strings.Replace(string(newShare("lanes").create()), `"lanes":4`, `"lanes":`+n, 1)
+			got := r.do("PUT", newShare("lanes").mailbox().String(), auth{}, []byte(body))
+			if got.status != 400 || got.problem(t).Detail == "" {
+				t.Errorf("%.20s lanes: got %d %s, want 400 and why", n, got.status, got.body)
+			}
+		}
+		last := c.entry(wire.Receiver, wire.MaxNumber)
+		r.want("the largest seq leaves a gap", 409, "PUT", last, c.holder(), frame.Append(nil, c.data(wire.MaxNumber)))
+		r.want("and nothing comes after it", 400, "PUT", last, c.holder(), frame.Append(nil, c.data(wire.MaxNumber), c.data(wire.MaxNumber+1)))
+		r.open("GET", c.log(wire.Receiver).String()+"?from=9007199254740991", s.asSender(), nil).want("so far ahead nothing is written yet")
+		r.open("GET", s.at(wire.Claims).String(), s.asSender(), nil).want("nothing of it had an effect", c.handshake(), c.data(1))
 		if got := r.do("GET", s.mailbox().String()+"?wait=121", s.asLink(), nil); got.status != 400 || got.problem(t).Type != wire.OutOfRange {
 			t.Errorf("a wait over its bound: got %d %s", got.status, got.body)
 		}
@@ -329,6 +342,30 @@ func TestACreateAgainProlongsNothing(t *testing.T) {
 	}
 	r.clock.Advance(40 * time.Minute)
 	r.want("its time is up", 404, "GET", s.mailbox(), s.asLink(), nil)
+}
+
+// late is a Store whose creates take as long as the mailbox lives.
+type late struct {
+	relay.Store
+	clock *storetest.Clock
+}
+
+func (l late) Create(ctx context.Context, id frame.ShareID, m relay.Mailbox) error {
+	err := l.Store.Create(ctx, id, m)
+	l.clock.Advance(m.TTL)
+	return err
+}
+
+func TestACreateThatTookLongerThanItsTTLIsTriedAgain(t *testing.T) {
+	clock := storetest.NewClock()
+	r := newRig(t, func(c *relay.Config) {
+		c.Now, c.Store = clock.Now, late{relay.NewMemory(clock.Now, relay.Limits{}), clock}
+	})
+	s := newShare("late")
+	got := r.want("a create that nobody can use", 503, "PUT", s.mailbox(), auth{}, s.create())
+	if p := got.problem(t); p.Type != wire.Unavailable || got.header.Get("Retry-After") == "" {
+		t.Errorf("got %s %v, want unavailable and when to try again", p.Type, got.header)
+	}
 }
 
 func TestLanesAreBusyClosedAndFreed(t *testing.T) {
@@ -415,6 +452,33 @@ func TestQTA01WhatEndsAShareStillFitsAFullLog(t *testing.T) {
 	r.want("the frame that ends the share", 204, "PUT", c.entry(wire.Receiver, seq), c.holder(), frame.Append(nil, c.data(seq)))
 	r.want("the other side isn't affected", 204, "PUT", c.entry(wire.Sender, 0), s.asSender(), frame.Append(nil, c.data(0)))
 	r.want("nor is the delete", 204, "DELETE", s.mailbox(), auth{}, s.over())
+}
+
+func TestQTA01WhatEndsAShareStillFitsWhenOthersUsedUpAllClaims(t *testing.T) {
+	r := newRig(t) // 60 claims in a mailbox's life
+	s := r.made("used up")
+	c, thief := s.candidate("receiver"), s.candidate("thief")
+	r.claimed(c)
+	for opened := 0; ; opened++ { // whoever has the link can claim, withdraw, and claim again
+		resp, err := r.start(t.Context(), "PUT", thief.lane().String(), thief.heir().header(), thief.first())
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode == 409 {
+			break
+		}
+		if r.want("withdrawn", 204, "DELETE", thief.lane(), thief.holder(), nil); opened > 60 {
+			t.Fatal("claims have no bound")
+		}
+	}
+	r.want("the receiver can't go on before the sender has chosen", 409, "PUT", c.entry(wire.Receiver, 2), c.holder(), frame.Append(nil, c.data(2)))
+	r.want("it is chosen", 204, "PUT", s.at(wire.Confirm), s.asSender(), c.binding())
+	r.want("the sender grants", 204, "PUT", c.entry(wire.Sender, 0), s.asSender(), frame.Append(nil, c.data(0)))
+	large := frame.Append(nil, frame.New(frame.Data, c.c, 2, make([]byte, 2<<10)))
+	r.want("what is large doesn't fit", 409, "PUT", c.entry(wire.Receiver, 2), c.holder(), large)
+	r.want("the receiver's end does", 204, "PUT", c.entry(wire.Receiver, 2), c.holder(), frame.Append(nil, c.data(2)))
+	r.want("and the delete", 204, "DELETE", s.mailbox(), auth{}, s.over())
 }
 
 func TestAViewWaitsForItsMailboxAndForTheNextOffer(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,14 +42,15 @@ func newRig(t *testing.T, change ...func(*relay.Config)) *rig {
 	t.Helper()
 	leaks := goleak.IgnoreCurrent()
 	clock := storetest.NewClock()
-	store := &faulty{Store: relay.NewMemory(clock.Now, relay.Limits{LogFrames: 40, Claims: 60, Mailboxes: 100}), watched: make(chan struct{}, 1)}
-	cfg := relay.Config{Store: store, Now: clock.Now, PublicURL: "https://relay.example"}
+	cfg := relay.Config{
+		Store: relay.NewMemory(clock.Now, relay.Limits{LogFrames: 40, Claims: 60, Mailboxes: 100}),
+		Now:   clock.Now, PublicURL: "https://relay.example",
+	}
 	for _, f := range change {
 		f(&cfg)
 	}
-	if cfg.Store != relay.Store(store) { // a test's own
-		store.Store, cfg.Store = cfg.Store, store
-	}
+	store := newFaulty(cfg.Store)
+	cfg.Store = store
 	h := relay.NewHandler(cfg)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -113,7 +114,7 @@ func newShare(name string) share {
 	s := share{link: word("link"), sender: word("sender"), proof: frame.Proof{H: word("h"), Over: word("over")}}
 	s.preimage = frame.Preimage(s.proof.H, sha256.Sum256(s.proof.Over[:]))
 	s.id = frame.ID(s.preimage)
-	s.offer = s.epoch(0)
+	s.offer = frame.New(frame.Offer, frame.Candidate{}, 0, bytes.Repeat([]byte(name+"-offer"), 40))
 	return s
 }
 
@@ -256,6 +257,29 @@ func (r *rig) doWith(ctx context.Context, method, path string, h http.Header, bo
 	return answer{method, path, resp.StatusCode, resp.Header, b, err}
 }
 
+// serve calls a handler without any server, for a client that doesn't stay.
+func serve(t *testing.T, h http.Handler, method, path string, a auth, body []byte) *httptest.ResponseRecorder {
+	t.Helper()
+	ctx, leave := context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, method, path, bytes.NewReader(body))
+	r.Header = a.header()
+	w := &leaving{httptest.NewRecorder(), leave}
+	h.ServeHTTP(w, r)
+	leave()
+	return w.ResponseRecorder
+}
+
+// leaving is a client that leaves a stream as soon as it has caught up.
+type leaving struct {
+	*httptest.ResponseRecorder
+	leave func()
+}
+
+func (l *leaving) Flush() {
+	l.ResponseRecorder.Flush()
+	l.leave()
+}
+
 // want does a request and fails unless it has this status. A query may follow the path.
 func (r *rig) want(why string, status int, method string, p wire.Path, a auth, body []byte, query ...string) answer {
 	r.t.Helper()
@@ -272,6 +296,23 @@ func (r *rig) made(name string) share {
 	s := newShare(name)
 	r.want("a fresh mailbox is made", 201, "PUT", s.mailbox(), auth{}, s.create())
 	return s
+}
+
+// metrics returns what the operator sees.
+func (r *rig) metrics() string {
+	w := httptest.NewRecorder()
+	r.h.Metrics().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	return w.Body.String()
+}
+
+// eventually asks the relay for something small until a promise holds.
+func (r *rig) eventually(why string, holds func() bool) {
+	r.t.Helper()
+	for end := time.Now().Add(patience); !holds(); r.do("GET", "/healthz", auth{}, nil) {
+		if time.Now().After(end) {
+			r.t.Fatalf("%s: not after %v", why, patience)
+		}
+	}
 }
 
 // A stream is an answer that goes on.
@@ -343,68 +384,6 @@ func (s *stream) end(why string, frames ...frame.Frame) {
 	if got, err := s.r.Read(); err != io.EOF {
 		s.t.Fatalf("%s: got %.40x, %v; want the stream's end", why, got, err)
 	}
-}
-
-// faulty is a Store that can be made to fail.
-type faulty struct {
-	relay.Store
-	err     atomic.Pointer[error]
-	calls   atomic.Int64
-	watched chan struct{} // a value for each Watch that somebody waits for here
-}
-
-// Watch tells a test that somebody watches.
-func (f *faulty) Watch(id frame.ShareID) (<-chan struct{}, func()) {
-	changed, stop := f.Store.Watch(id)
-	select {
-	case f.watched <- struct{}{}:
-	default:
-	}
-	return changed, stop
-}
-
-// fail makes every call return err; nil mends the store.
-func (f *faulty) fail(err error) {
-	f.err.Store(nil)
-	if err != nil {
-		f.err.Store(&err)
-	}
-}
-
-// errPanic makes the store panic instead.
-var errPanic = errors.New("panic")
-
-func (f *faulty) now() error {
-	f.calls.Add(1)
-	p := f.err.Load()
-	if p == nil {
-		return nil
-	}
-	if *p == errPanic {
-		panic("secret-in-a-panic")
-	}
-	return *p
-}
-
-func (f *faulty) Create(ctx context.Context, id frame.ShareID, m relay.Mailbox) error {
-	if err := f.now(); err != nil {
-		return err
-	}
-	return f.Store.Create(ctx, id, m)
-}
-
-func (f *faulty) View(ctx context.Context, id frame.ShareID) (relay.Status, error) {
-	if err := f.now(); err != nil {
-		return relay.Status{}, err
-	}
-	return f.Store.View(ctx, id)
-}
-
-func (f *faulty) Delete(ctx context.Context, id frame.ShareID, p frame.Proof) error {
-	if err := f.now(); err != nil {
-		return err
-	}
-	return f.Store.Delete(ctx, id, p)
 }
 
 // contains reports where any of the marks is in text, in any of the spellings

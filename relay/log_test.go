@@ -50,8 +50,8 @@ func spellings(b []byte) []string {
 
 func TestRET03NoLogAndNoMetricTellsWhoOrWhat(t *testing.T) {
 	var out lines
+	defer log.SetOutput(log.Writer())
 	log.SetOutput(&out)
-	defer log.SetOutput(log.Default().Writer())
 	r := newRig(t, func(c *relay.Config) {
 		c.Logger = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug - 10, AddSource: true}))
 	})
@@ -119,5 +119,27 @@ func TestNoProblemRepeatsWhatCameIn(t *testing.T) {
 	got := r.want("a closing that is no frame", 400, "DELETE", c.lane(), s.asSender(), frame.Append(nil, c.data(1)))
 	if p := got.problem(t); p.Type != wire.Malformed || bytes.Contains(got.body, []byte(c.c.String())) {
 		t.Errorf("got %s", got.body)
+	}
+}
+
+func TestWhatTheServerItselfWouldLogIsOnlyCounted(t *testing.T) {
+	var out lines
+	defer log.SetOutput(log.Writer())
+	log.SetOutput(&out)
+	h, base := overTLS(t, slog.New(slog.NewTextHandler(&out, nil)))
+	conn, err := net.Dial("tcp", base[len("https://"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "no TLS at all, from an address that net/http would log\r\n\r\n")
+	io.ReadAll(conn)
+	shown := httptest.NewRecorder()
+	h.Metrics().ServeHTTP(shown, httptest.NewRequest("GET", "/metrics", nil))
+	if !strings.Contains(shown.Body.String(), "sparekey_relay_server_messages_total 1") {
+		t.Errorf("the operator must see that something was wrong: %s", shown.Body)
+	}
+	if got := out.String(); got != "" {
+		t.Errorf("nothing of it is logged, for it names an address: %s", got)
 	}
 }

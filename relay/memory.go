@@ -20,7 +20,7 @@ type Memory struct {
 	watch  Watchers
 
 	mu    sync.Mutex
-	boxes map[frame.ShareID]*memoryBox
+	boxes map[idKey]*memoryBox
 	tombs map[[32]byte]tomb
 	bytes int64
 }
@@ -41,7 +41,7 @@ func NewMemory(now func() time.Time, l Limits) *Memory {
 	if now == nil {
 		now = time.Now
 	}
-	m := &Memory{now: now, limits: l.WithDefaults(), boxes: map[frame.ShareID]*memoryBox{}, tombs: map[[32]byte]tomb{}}
+	m := &Memory{now: now, limits: l.WithDefaults(), boxes: map[idKey]*memoryBox{}, tombs: map[[32]byte]tomb{}}
 	rand.Read(m.key[:])
 	return m
 }
@@ -56,7 +56,7 @@ func TombName(key [32]byte, id frame.ShareID) [32]byte {
 
 // box returns a mailbox that lives; the caller holds mu.
 func (m *Memory) box(id frame.ShareID) (*memoryBox, error) {
-	if b := m.boxes[id]; b != nil && m.now().Before(b.Expires) {
+	if b := m.boxes[idKey{id: id}]; b != nil && m.now().Before(b.Expires) {
 		return b, nil
 	}
 	if t, ok := m.tombs[TombName(m.key, id)]; ok && m.now().Before(t.expires) {
@@ -70,7 +70,9 @@ func (m *Memory) change(id frame.ShareID, f func(*memoryBox) error) error {
 	m.mu.Lock()
 	b, err := m.box(id)
 	if err == nil {
+		before := b.Size()
 		err = f(b)
+		m.bytes += b.Size() - before
 	}
 	m.mu.Unlock()
 	if err == nil {
@@ -86,19 +88,28 @@ func (m *Memory) Create(_ context.Context, id frame.ShareID, mb Mailbox) error {
 	switch {
 	case err == nil:
 		err = b.Same(mb)
-	case err == ErrAbsent && (len(m.boxes) >= m.limits.Mailboxes || m.bytes+int64(len(mb.Offer)) > m.limits.Bytes):
-		err = ErrStorage
 	case err == ErrAbsent:
-		m.erase(id)
-		m.boxes[id] = &memoryBox{Record: NewRecord(mb), frames: map[Slot]frame.Frame{}}
-		m.bytes += int64(len(mb.Offer))
-		err = nil
+		err = m.add(id, mb)
 	}
 	m.mu.Unlock()
 	if err == nil {
 		m.watch.Tell(id)
 	}
 	return err
+}
+
+// add makes a mailbox; the caller holds mu.
+func (m *Memory) add(id frame.ShareID, mb Mailbox) error {
+	m.erase(id)
+	delete(m.tombs, TombName(m.key, id))
+	b := &memoryBox{Record: NewRecord(mb), frames: map[Slot]frame.Frame{}}
+	l := &m.limits
+	if len(m.boxes) >= l.Mailboxes || len(m.boxes)+len(m.tombs) >= l.Names || m.bytes+b.Size() > l.Bytes {
+		return ErrStorage
+	}
+	m.boxes[idKey{id: id}] = b
+	m.bytes += b.Size()
+	return nil
 }
 
 // View implements Store.
@@ -150,7 +161,7 @@ func (m *Memory) put(b *memoryBox, rule func() ([]Entry, error)) error {
 	for _, e := range entries {
 		size += int64(len(e.Frame))
 	}
-	if m.bytes+size > m.limits.Bytes {
+	if m.bytes+size > m.limits.Bytes && !Small(entries) {
 		b.Record = before
 		return ErrStorage
 	}
@@ -177,7 +188,7 @@ func (m *Memory) Read(_ context.Context, id frame.ShareID, lane frame.Candidate,
 		return nil, err
 	}
 	var out []frame.Frame
-	for size := 0; from < end && size < pieceBytes; from++ {
+	for size := 0; from < end && size < PieceSize; from++ {
 		f := b.frames[Slot{lane, side, from}]
 		out, size = append(out, f), size+len(f)
 	}
@@ -193,7 +204,7 @@ func (m *Memory) Claims(_ context.Context, id frame.ShareID, after uint64) ([]fr
 		return nil, err
 	}
 	var out []frame.Frame
-	for size := 0; after < uint64(len(b.claims)) && size < pieceBytes; after++ {
+	for size := 0; after < uint64(len(b.claims)) && size < PieceSize; after++ {
 		f, ok := b.frames[b.claims[after]]
 		if !ok {
 			f = frame.Shut(frame.Candidate{})
@@ -242,15 +253,15 @@ func (m *Memory) eraseLane(b *memoryBox, lane frame.Candidate) {
 
 // erase forgets a mailbox; the caller holds mu.
 func (m *Memory) erase(id frame.ShareID) {
-	b := m.boxes[id]
+	b := m.boxes[idKey{id: id}]
 	if b == nil {
 		return
 	}
 	for _, f := range b.frames {
 		m.bytes -= int64(len(f))
 	}
-	m.bytes -= int64(len(b.Record.Offer))
-	delete(m.boxes, id)
+	m.bytes -= b.Size()
+	delete(m.boxes, idKey{id: id})
 }
 
 // Delete implements Store.
@@ -278,10 +289,10 @@ func (m *Memory) Watch(id frame.ShareID) (<-chan struct{}, func()) { return m.wa
 func (m *Memory) Sweep(_ context.Context, now time.Time) (int, error) {
 	m.mu.Lock()
 	var swept []frame.ShareID
-	for id, b := range m.boxes {
+	for key, b := range m.boxes {
 		if !now.Before(b.Expires) {
-			m.erase(id)
-			swept = append(swept, id)
+			m.erase(key.id)
+			swept = append(swept, key.id)
 		}
 	}
 	n := len(swept)

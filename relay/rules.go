@@ -17,7 +17,8 @@ type Limits struct {
 	LogBytes  int   // bytes in one side's log of a lane; 0: 4 MiB
 	Claims    int   // frames that receivers may append in a mailbox's whole life; 0: 65,536
 	Mailboxes int   // mailboxes at once, tombstones left out; 0: 1,000,000
-	Bytes     int64 // bytes of all frames; 0: 16 GiB
+	Names     int   // mailboxes and tombstones at once; 0: 4 × Mailboxes
+	Bytes     int64 // bytes of all frames, or, on a disk, of all files; 0: 16 GiB
 }
 
 // WithDefaults returns the limits with the defaults in place of zeros.
@@ -31,6 +32,7 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.LogBytes, 4<<20)
 	def(&l.Claims, 1<<16)
 	def(&l.Mailboxes, 1_000_000)
+	def(&l.Names, 4*l.Mailboxes)
 	if l.Bytes == 0 {
 		l.Bytes = 16 << 30
 	}
@@ -42,12 +44,12 @@ const (
 	// MaxClosings is how many closing frames a mailbox keeps.
 	MaxClosings = 16
 
+	// PieceSize is about how many bytes Read and Claims return at once.
+	PieceSize = 1 << 20
+
 	// A log that is full still takes a few small frames: those that end the share.
 	reserveFrames = 8
 	reserveSize   = 1100
-
-	// pieceBytes is about how much Read and Claims return at once.
-	pieceBytes = 1 << 20
 )
 
 // A Record is all of a mailbox but its logs, as plain data: what embedded stores
@@ -204,7 +206,7 @@ func (r *Record) Append(id frame.Candidate, side Side, frames []frame.Frame, hav
 			}
 			continue
 		}
-		if !fits(extent, f, l) || side == ReceiverSide && claims >= uint64(l.Claims) {
+		if !fits(extent, f, l) || side == ReceiverSide && !r.countable(id, claims, f, l) {
 			return nil, ErrFull
 		}
 		e := Entry{Slot: slot, Frame: f}
@@ -253,6 +255,28 @@ func fits(e Extent, f frame.Frame, l Limits) bool {
 	}
 	reserved := uint64(l.LogFrames + reserveFrames)
 	return len(f) <= reserveSize && e.Frames < reserved && e.Bytes+uint64(len(f)) <= uint64(l.LogBytes+reserveFrames*reserveSize)
+}
+
+// countable reports whether a receiver's frame may have the next number among
+// the claims. The last few are kept for the end of the share: for small frames
+// of the one receiver that the sender has confirmed.
+func (r *Record) countable(id frame.Candidate, number uint64, f frame.Frame, l Limits) bool {
+	ending := r.Confirmed == id && len(f) <= reserveSize
+	return number < uint64(l.Claims) || ending && number < uint64(l.Claims+reserveFrames)
+}
+
+// Small reports whether all these entries are so few and small that they may end
+// a share: a store that is full to its bound takes them all the same, as long as it can.
+func Small(entries []Entry) bool {
+	return len(entries) <= reserveFrames && !slices.ContainsFunc(entries, func(e Entry) bool { return len(e.Frame) > reserveSize })
+}
+
+// Size returns the bytes that the record's own frames take.
+func (r *Record) Size() (n int64) {
+	for _, f := range r.Closings {
+		n += int64(len(f))
+	}
+	return n + int64(len(r.Offer)+len(r.Public))
 }
 
 // ConfirmLane binds the mailbox to a claim. erased reports that the lane stood

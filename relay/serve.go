@@ -50,15 +50,9 @@ func Serve(ctx context.Context, l net.Listener, tls *tls.Config, h *Handler) err
 		defer close(swept)
 		h.Sweep(ctx)
 	}()
-	srv := server(h, tls)
+	srv := server(h)
 	served := make(chan error, 1)
-	go func() {
-		if tls != nil {
-			served <- srv.ServeTLS(l, "", "")
-		} else {
-			served <- srv.Serve(l)
-		}
-	}()
+	go func() { served <- srv.Serve(guardedBy(l, tls, h.metrics.serverMessages.Inc)) }()
 	var err error
 	select {
 	case err = <-served:
@@ -83,13 +77,12 @@ func stop(srv *http.Server, h *Handler) error {
 }
 
 // server returns the http.Server that h is served by.
-func server(h *Handler, tls *tls.Config) *http.Server {
+func server(h *Handler) *http.Server {
 	var p http.Protocols
 	p.SetHTTP1(true)
-	p.SetHTTP2(tls != nil)
-	p.SetUnencryptedHTTP2(tls == nil)
+	p.SetUnencryptedHTTP2(true) // it is the guard that speaks TLS, if anybody
 	return &http.Server{
-		Handler: h, TLSConfig: tls, Protocols: &p,
+		Handler: h, Protocols: &p,
 		ReadHeaderTimeout: headerTime, ReadTimeout: requestTime, WriteTimeout: requestTime, IdleTimeout: idleTime,
 		MaxHeaderBytes:               12 << 10, // net/http adds 4 kB
 		DisableGeneralOptionsHandler: true,

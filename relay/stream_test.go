@@ -1,10 +1,14 @@
 package relay_test
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -230,4 +234,67 @@ func TestHeldViewsAreBounded(t *testing.T) {
 		t.Errorf("the one that was held is answered: got %d", got.status)
 	}
 	r.want("and its place is free", 204, "GET", s.mailbox(), s.asLink(), nil, "?known=0&wait=1")
+}
+
+// swapping gives a lane to another claim at the moment in which it is read.
+type swapping struct {
+	relay.Store
+	swap atomic.Pointer[func()]
+}
+
+func (s *swapping) Read(ctx context.Context, id frame.ShareID, lane frame.Candidate, side relay.Side, from uint64) ([]frame.Frame, error) {
+	if f := s.swap.Swap(nil); f != nil {
+		(*f)()
+	}
+	return s.Store.Read(ctx, id, lane, side, from)
+}
+
+func TestAStreamNeverShowsWhatAnotherClaimsLaneHolds(t *testing.T) {
+	var store *swapping
+	r := newRig(t, func(c *relay.Config) {
+		store = &swapping{Store: c.Store}
+		c.Store = store
+	})
+	s := r.made("swap")
+	c := s.candidate("one")
+	grants := r.claimed(c)
+	swap := func() {
+		ctx := context.Background()
+		for _, err := range []error{
+			store.Close(ctx, s.id, frame.Shut(c.c)),
+			store.Open(ctx, s.id, c.c, [32]byte{1}, []frame.Frame{c.handshake()}),
+			store.Append(ctx, s.id, c.c, relay.SenderSide, []frame.Frame{c.data(0)}),
+		} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	store.swap.Store(&swap)
+	r.want("something changes", 204, "PUT", c.entry(wire.Sender, 0), s.asSender(), frame.Append(nil, c.data(0)))
+	grants.end("the lane is another's now")
+}
+
+func TestABodyThatEndsTooEarlyIsRefusedAndStoresNothing(t *testing.T) {
+	r := newRig(t)
+	s := r.made("early")
+	c := s.candidate("one")
+	r.claimed(c)
+	conn, err := net.Dial("tcp", r.base[len("http://"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	whole := frame.Append(nil, c.data(2), c.data(3))
+	for name, value := range c.holder().header() {
+		whole = append([]byte(name+": "+value[0]+"\r\n\r\n"), whole...)
+	}
+	head := "PUT " + c.entry(wire.Receiver, 2).String() + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
+	conn.Write(append([]byte(head), whole...))
+	conn.(*net.TCPConn).CloseWrite()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || resp.StatusCode != 400 {
+		t.Errorf("got %v, %v; want 400", resp, err)
+	}
+	r.open("GET", s.at(wire.Claims).String(), s.asSender(), nil).want("two whole frames of a torn request aren't stored", c.handshake(), c.data(1))
 }

@@ -10,28 +10,36 @@ import (
 // mailboxes that nobody watches. The zero Watchers is ready.
 type Watchers struct {
 	mu   sync.Mutex
-	byID map[frame.ShareID]map[chan struct{}]struct{}
+	byID map[idKey]map[chan struct{}]struct{}
+}
+
+// An idKey is a share id as a map's key. Of a key that is deleted a map leaves
+// the bytes where they are, unless there is a pointer in it; so there is one,
+// always nil, and what is forgotten is in no memory either.
+type idKey struct {
+	id    frame.ShareID
+	clear *byte
 }
 
 // Add returns a channel that gets a value after each Tell of id; values that
 // nobody has taken yet are merged. stop ends it, and may be called again.
 func (w *Watchers) Add(id frame.ShareID) (changed <-chan struct{}, stop func()) {
-	ch := make(chan struct{}, 1)
+	ch, key := make(chan struct{}, 1), idKey{id: id}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.byID == nil {
-		w.byID = map[frame.ShareID]map[chan struct{}]struct{}{}
+		w.byID = map[idKey]map[chan struct{}]struct{}{}
 	}
-	if w.byID[id] == nil {
-		w.byID[id] = map[chan struct{}]struct{}{}
+	if w.byID[key] == nil {
+		w.byID[key] = map[chan struct{}]struct{}{}
 	}
-	w.byID[id][ch] = struct{}{}
+	w.byID[key][ch] = struct{}{}
 	return ch, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		delete(w.byID[id], ch)
-		if len(w.byID[id]) == 0 {
-			delete(w.byID, id)
+		delete(w.byID[key], ch)
+		if len(w.byID[key]) == 0 {
+			delete(w.byID, key)
 		}
 	}
 }
@@ -40,7 +48,7 @@ func (w *Watchers) Add(id frame.ShareID) (changed <-chan struct{}, stop func()) 
 func (w *Watchers) Tell(id frame.ShareID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for ch := range w.byID[id] {
+	for ch := range w.byID[idKey{id: id}] {
 		select {
 		case ch <- struct{}{}:
 		default:

@@ -107,6 +107,7 @@ func Test(t *testing.T, open func(*testing.T, *Clock, relay.Limits) relay.Store)
 		{"a deleted mailbox shows its proof until its time is up", (*suite).delete, relay.Limits{}},
 		{"what is over is absent before any sweep", (*suite).expiry, relay.Limits{}},
 		{"a full log still takes the frames that end a share", (*suite).full, relay.Limits{LogFrames: 4}},
+		{"when all claims are used up the confirmed receiver can still end its share", (*suite).usedUp, relay.Limits{Claims: 5}},
 		{"a store that is full takes no more mailboxes", (*suite).storage, relay.Limits{Mailboxes: 2}},
 		{"a watcher learns of every change", (*suite).watch, relay.Limits{}},
 		{"of many claims at once as many open as there are lanes", (*suite).race, relay.Limits{}},
@@ -408,6 +409,32 @@ func (s *suite) full() {
 	}
 	s.is("beyond the reserve", put(12, nil), relay.ErrFull)
 	s.ok("the other side has its own", s.store.Append(s.ctx, s.sh.ID, a, relay.SenderSide, []frame.Frame{s.sh.Frame(frame.Data, a, 0, big)}))
+}
+
+func (s *suite) usedUp() {
+	a, claimA := s.sh.Candidate()
+	b, claimB := s.sh.Candidate()
+	helloA, helloB := s.sh.Hello(a, nil), s.sh.Hello(b, nil)
+	s.ok("a", s.store.Open(s.ctx, s.sh.ID, a, claimA, helloA))
+	s.ok("b", s.store.Open(s.ctx, s.sh.ID, b, claimB, helloB))
+	put := func(c frame.Candidate, seq uint64, fill []byte) error {
+		return s.store.Append(s.ctx, s.sh.ID, c, relay.ReceiverSide, []frame.Frame{s.sh.Frame(frame.Data, c, seq, fill)})
+	}
+	s.ok("the last of all", put(b, 2, nil))
+	s.ok("b goes", s.store.Close(s.ctx, s.sh.ID, frame.Shut(b)))
+	s.is("erasing gives nothing back", s.store.Open(s.ctx, s.sh.ID, b, claimB, helloB), relay.ErrFull)
+	s.is("nobody is confirmed", put(a, 2, nil), relay.ErrFull)
+	s.ok("the sender has a log of its own", s.store.Append(s.ctx, s.sh.ID, a, relay.SenderSide, []frame.Frame{s.sh.Frame(frame.Data, a, 0, nil)}))
+	s.ok("confirm a", s.store.Confirm(s.ctx, s.sh.ID, a, claimA))
+	s.is("a large one", put(a, 2, make([]byte, 4000)), relay.ErrFull)
+	for seq := range uint64(8) {
+		s.ok("a small one", put(a, 2+seq, nil))
+	}
+	s.is("beyond the reserve", put(a, 10, nil), relay.ErrFull)
+	got, err := s.store.Claims(s.ctx, s.sh.ID, 5)
+	if s.ok("claims", err); len(got) != 8 {
+		s.Errorf("%d claims from the reserve, want 8", len(got))
+	}
 }
 
 func (s *suite) storage() {
