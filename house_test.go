@@ -35,6 +35,8 @@ var rooms = map[string]room{
 	"fallback":   {[]string{"discovery", "noise/frame"}, "policy over paths, and nothing else"},
 	"node/share": {[]string{"noise", "noise/frame"}, "no sockets, clock, disk; not even discovery"},
 
+	"node/share/sharetest": {[]string{"node/share", "noise", "noise/frame"}, "stories of shares, for tests: the path is given"},
+
 	"relay":            {[]string{"noise/frame", "relay/wire"}, "it can't open anything: never noise"},
 	"relay/disk":       {[]string{"noise/frame", "relay/wire", "relay"}, "a store knows the relay's rules and no more"},
 	"relay/storetest":  {[]string{"noise/frame", "relay"}, "what every store must do"},

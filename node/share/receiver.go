@@ -184,10 +184,10 @@ func (r *Receiver) shorten(c *cause, left time.Duration) {
 }
 
 func (r *Receiver) arrived(c *cause, frames []frame.Frame) {
-	if r.State.Ended() || r.Copied {
-		return // the keys are gone; the mailbox shows the proof
-	}
 	for _, f := range frames {
+		if r.State.Ended() || r.Copied {
+			return // the keys are gone; the mailbox shows the proof
+		}
 		c.frame = f
 		switch f.Kind() {
 		case frame.Offer:
@@ -213,16 +213,14 @@ func (r *Receiver) find(id frame.Candidate) *candidate {
 
 func (r *Receiver) refused(c *cause, f frame.Frame) {
 	k := r.find(f.Candidate())
-	if k == nil || len(f.Sealed()) == 0 {
+	if k == nil || k.Taken || len(f.Sealed()) == 0 {
 		return // a shut says nothing that could be believed
 	}
 	if k.Log.Session.CheckTaken(f) != nil {
 		c.eff.Bad = true
 		return
 	}
-	if !k.Taken {
-		r.fire(onTaken, c)
-	}
+	r.fire(onTaken, c)
 }
 
 func (r *Receiver) data(c *cause, f frame.Frame) {
@@ -348,7 +346,7 @@ var receiverRules = append([]rule[Receiver]{
 	{Claimed, onGrant, "", nil, Provisioning, "take the grant, on whichever candidate it came", (*Receiver).granted},
 	{Claimed, onAnswer, "", nil, Claimed, "send the format's messages", (*Receiver).speak},
 	{Claimed, onFails, "", nil, Failed, "seal decline on all candidates", (*Receiver).decline},
-	{Claimed, onTaken, "by the newest candidate", (*Receiver).newest, Taken, "erase", (*Receiver).end},
+	{Claimed, onTaken, "by the newest candidate", (*Receiver).newest, Taken, "erase; nothing is owed any more", (*Receiver).taken},
 	{Claimed, onTaken, "", nil, Claimed, "this candidate is over", (*Receiver).over},
 	{Claimed, onCancelled, "", nil, Cancelled, "erase", (*Receiver).sealedEnd},
 	{Claimed, onDeclined, "", nil, Declined, "erase", (*Receiver).sealedEnd},
@@ -442,6 +440,14 @@ func (r *Receiver) newest(c *cause) bool {
 }
 
 func (r *Receiver) over(c *cause) { r.find(c.frame.Candidate()).Taken = true }
+
+// taken ends the share here: nobody waits for what the candidates still had to say.
+func (r *Receiver) taken(c *cause) {
+	for i := range r.Candidates {
+		r.Candidates[i].Taken = true
+	}
+	r.end(c)
+}
 
 func (r *Receiver) granted(c *cause) { r.Grant = c.log.Session.Candidate }
 

@@ -1,4 +1,4 @@
-package share_test
+package sharetest
 
 import (
 	"crypto/sha256"
@@ -19,26 +19,31 @@ import (
 // but what a test delivers.
 type world struct {
 	t         testing.TB
+	carry     Carry
 	now       share.Time
 	rnd       io.Reader
 	link      noise.Secrets
 	sender    share.Sender
 	receivers map[string]*share.Receiver
-	turns     int            // messages that the sender's format sends; the last one grants
+	turns     int            // messages that the sender's format sends
+	grants    string         // which of them grant: a number from 1, "all", or "" for the last
 	wallet    map[string]int // how often each receiver has provisioned
 	log       func(format string, args ...any)
 	names     map[frame.Candidate]string
+	told      map[frame.Candidate]bool // who has been told taken, for the story
 	old       map[string][]frame.Frame // frames kept by a story
-	replies   []frame.Frame
+	held      map[string][]frame.Frame // the sender's answers that are held up on their way
+	backups   map[string][]byte
+	proof     *frame.Proof // once it is out
 }
 
-func newWorld(t testing.TB, seed uint64) *world {
+func newWorld(t testing.TB, carry Carry, seed uint64) *world {
 	var s [32]byte
 	s[0], s[1] = byte(seed), byte(seed>>8)
 	return &world{
-		t: t, rnd: rand.NewChaCha8(s), turns: 1, now: share.Time{Boot: [16]byte{1}, Up: time.Hour, Wall: 400000 * time.Hour},
-		receivers: map[string]*share.Receiver{}, wallet: map[string]int{}, names: map[frame.Candidate]string{},
-		old: map[string][]frame.Frame{}, log: func(string, ...any) {},
+		t: t, carry: carry, rnd: rand.NewChaCha8(s), turns: 1, now: share.Time{Boot: [16]byte{1}, Up: time.Hour, Wall: 400000 * time.Hour},
+		receivers: map[string]*share.Receiver{}, wallet: map[string]int{}, names: map[frame.Candidate]string{}, told: map[frame.Candidate]bool{},
+		old: map[string][]frame.Frame{}, held: map[string][]frame.Frame{}, backups: map[string][]byte{}, log: func(string, ...any) {},
 	}
 }
 
@@ -73,7 +78,10 @@ func (w *world) stepSender(e share.Event) share.Effects {
 	was := w.sender
 	next, eff := w.sender.Step(w.now, w.rnd, e)
 	w.sender = next
-	w.report("sender", was.State, next.State, next.Reason, eff)
+	w.report(Sender, was.State, next.State, next.Reason, eff)
+	if d := next.Decision(); d.Over != nil {
+		w.proof = d.Over
+	}
 	if next.Epoch() > was.Epoch() {
 		w.log("sender: opens epoch %d\n", next.Epoch())
 	}
@@ -117,32 +125,48 @@ func (w *world) report(name string, was, is share.State, reason string, eff shar
 			w.log("%s: pins %s\n", name, w.names[w.sender.Candidate()])
 		}
 	}
-	w.replies = eff.Reply
 }
 
-// toSender delivers frames to the sender in one piece, and its replies back.
-func (w *world) toSender(frames []frame.Frame) {
-	if len(frames) == 0 {
-		return
-	}
-	eff := w.stepSender(share.Arrived{Frames: frames})
-	for _, f := range eff.Reply {
-		if name := w.names[f.Candidate()]; name != "" {
-			if f.Kind() == frame.Taken {
-				w.log("sender → %s: taken\n", name)
+// toSender brings a receiver's frames to the sender, and its replies back.
+func (w *world) toSender(from string, frames []frame.Frame) {
+	for _, piece := range w.bring(from, Sender, frames) {
+		eff := w.stepSender(share.Arrived{Frames: piece})
+		for _, f := range eff.Reply {
+			if name := w.names[f.Candidate()]; name != "" {
+				w.answerTo(name, f)
 			}
-			w.step(name, share.Arrived{Frames: []frame.Frame{f}})
 		}
 	}
 }
 
-func (w *world) toReceiver(name string, frames []frame.Frame) {
-	if len(frames) == 0 {
+func (w *world) answerTo(name string, f frame.Frame) {
+	if f.Kind() == frame.Taken && !w.told[f.Candidate()] {
+		w.told[f.Candidate()] = true
+		w.log("sender → %s: taken\n", name)
+	}
+	if held, ok := w.held[name]; ok {
+		w.held[name] = append(held, f)
 		return
 	}
-	eff := w.step(name, share.Arrived{Frames: frames})
-	if len(eff.Reply) > 0 {
-		w.stepSender(share.Arrived{Frames: eff.Reply})
+	for _, piece := range w.bring(Sender, name, []frame.Frame{f}) {
+		w.step(name, share.Arrived{Frames: piece})
+	}
+}
+
+// bring carries frames, if there are any.
+func (w *world) bring(from, to string, frames []frame.Frame) [][]frame.Frame {
+	if len(frames) == 0 {
+		return nil
+	}
+	return w.carry(w.t, from, to, frames)
+}
+
+func (w *world) toReceiver(name string, frames []frame.Frame) {
+	for _, piece := range w.bring(Sender, name, frames) {
+		eff := w.step(name, share.Arrived{Frames: piece})
+		for _, reply := range w.bring(name, Sender, eff.Reply) {
+			w.stepSender(share.Arrived{Frames: reply})
+		}
 	}
 }
 
@@ -158,7 +182,7 @@ func (w *world) forReceiver(name string) (out []frame.Frame) {
 
 // work does the outstanding task of a side, if there is one.
 func (w *world) work(name string) bool {
-	if name == "sender" {
+	if name == Sender {
 		t, ok := w.sender.Task()
 		if ok {
 			w.stepSender(w.answer(t))
@@ -188,13 +212,15 @@ func (w *world) work(name string) bool {
 	return true
 }
 
-// answer is the sender's format: turns messages, the last of which grants.
+// answer is the sender's format.
 func (w *world) answer(t share.Task) share.Event {
-	n := strings.Count(string(t.State), "+")
+	n := strings.Count(string(t.State), "+") + 1
+	last := n == w.turns
 	a := share.Answer{State: append(slices.Clone(t.State), '+'), Out: [][]byte{fmt.Appendf(nil, "message %d", n)}}
-	if n == w.turns-1 {
-		a.Grants, a.Out = true, [][]byte{fmt.Appendf(nil, "last: %s", "the credential")}
+	if last {
+		a.Out = [][]byte{[]byte("last: the credential")}
 	}
+	a.Grants = w.grants == "all" || w.grants == fmt.Sprint(n) || w.grants == "" && last
 	return share.Answered{Key: t.Key, Answer: a}
 }
 
@@ -206,8 +232,8 @@ func (w *world) run() {
 			w.toReceiver(name, w.forReceiver(name))
 			for w.work(name) {
 			}
-			w.toSender(w.receivers[name].Outbox())
-			for w.work("sender") {
+			w.toSender(name, w.receivers[name].Outbox())
+			for w.work(Sender) {
 			}
 		}
 		if before == w.fingerprint() {
@@ -234,36 +260,49 @@ func (w *world) fingerprint() [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
-// restart loses what a process loses.
-func (w *world) restart(name string) {
-	if name == "sender" {
-		s, err := share.UnmarshalSender(w.sender.Marshal())
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		w.sender = s
-		w.stepSender(share.Woken{})
-		return
+// event steps a side.
+func (w *world) event(name string, e share.Event) {
+	if name == Sender {
+		w.stepSender(e)
+	} else {
+		w.step(name, e)
 	}
-	r, err := share.UnmarshalReceiver(w.receivers[name].Marshal())
+}
+
+func (w *world) saved(name string) []byte {
+	if name == Sender {
+		return w.sender.Marshal()
+	}
+	return w.receivers[name].Marshal()
+}
+
+// restart starts a side from what was saved, which is all that it then knows.
+func (w *world) restart(name string, saved []byte) {
+	var err error
+	if name == Sender {
+		w.sender, err = share.UnmarshalSender(saved)
+	} else {
+		var r share.Receiver
+		r, err = share.UnmarshalReceiver(saved)
+		w.receivers[name] = &r
+	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.receivers[name] = &r
-	w.step(name, share.Woken{})
+	w.event(name, share.Woken{})
 }
 
-// over shows the proof of the share's end to a receiver, as a mailbox does,
-// if the sender has let it out.
+// over shows the proof of the share's end to a side, as a mailbox does, if the
+// sender has let it out.
 func (w *world) over(name string) {
-	if d := w.sender.Decision(); d.Over != nil {
-		w.step(name, share.Over{Proof: *d.Over})
+	if w.proof != nil {
+		w.event(name, share.Over{Proof: *w.proof})
 	} else {
 		w.log("no proof is out\n")
 	}
 }
 
-// granted counts to how many receivers a credential went.
+// holders counts the receivers that have the credential.
 func (w *world) holders() (n int) {
 	for _, times := range w.wallet {
 		if times > 1 {
