@@ -26,6 +26,7 @@ type Config struct {
 
 	Heartbeat time.Duration // the longest silence of a stream; 0: wire.Heartbeat
 	WriteTime time.Duration // how long a stream's reader may take for one frame; 0: 30 s
+	Sweep     time.Duration // how often what has run out is looked for and erased; 0: a minute
 }
 
 // Quotas bound what clients can make a relay do at once. Zero values stand for
@@ -78,6 +79,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.WriteTime == 0 {
 		c.WriteTime = 30 * time.Second
+	}
+	if c.Sweep == 0 {
+		c.Sweep = time.Minute
 	}
 	return c
 }

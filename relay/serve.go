@@ -16,12 +16,11 @@ const (
 	requestTime = 30 * time.Second // to send a request, and to take an answer
 	idleTime    = 2 * time.Minute
 	drainTime   = 10 * time.Second
-	sweepEvery  = time.Minute
 )
 
-// Sweep erases what has run out, now and every minute, until ctx ends.
+// Sweep erases what has run out, now and every Config.Sweep, until ctx ends.
 func (h *Handler) Sweep(ctx context.Context) {
-	t := time.NewTicker(sweepEvery)
+	t := time.NewTicker(h.cfg.Sweep)
 	defer t.Stop()
 	for {
 		n, err := h.store.Sweep(ctx, h.cfg.Now())

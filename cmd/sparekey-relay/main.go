@@ -50,6 +50,7 @@ type service struct {
 	data      string
 	memory    bool
 	metrics   string
+	erase     time.Duration
 	limits    relay.Limits
 	quotas    relay.Quotas
 	stderr    io.Writer
@@ -71,6 +72,7 @@ func serveCommand(stderr io.Writer) *cobra.Command {
 	f.StringVar(&s.data, "data", "", "folder for the mailboxes")
 	f.BoolVar(&s.memory, "memory", false, "keep mailboxes in memory only: a restart loses them")
 	f.StringVar(&s.metrics, "metrics", "", "address for Prometheus metrics, which name nobody; empty: none")
+	f.DurationVar(&s.erase, "erase-after", 3*time.Minute, "how soon after its end no byte of a mailbox is in any file, at most 7m")
 	f.IntVar(&s.limits.Mailboxes, "max-mailboxes", 0, "mailboxes at once (0: 1,000,000)")
 	f.Int64Var(&s.limits.Bytes, "max-bytes", 0, "bytes on disk (0: 16 GiB)")
 	f.IntVar(&s.quotas.Creates, "max-creates", 0, "mailboxes made a minute from one address prefix (0: 120, -1: no bound)")
@@ -78,7 +80,14 @@ func serveCommand(stderr io.Writer) *cobra.Command {
 	return c
 }
 
+// maxErase keeps the promise of 10 minutes: what runs out is met by a sweep
+// within one more, and two are left for the disk.
+const maxErase = 7 * time.Minute
+
 func (s *service) run(ctx context.Context) (err error) {
+	if s.erase <= 0 || s.erase > maxErase {
+		return fmt.Errorf("--erase-after is more than 0 and at most %v, for within 10 minutes nothing may be left", maxErase)
+	}
 	tlsConfig, err := s.tls()
 	if err != nil {
 		return err
@@ -93,7 +102,7 @@ func (s *service) run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("can't listen on %s: %w", s.listen, err)
 	}
-	h := relay.NewHandler(relay.Config{Store: store, Quotas: s.quotas, Logger: log, PublicURL: s.publicURL})
+	h := relay.NewHandler(relay.Config{Store: store, Quotas: s.quotas, Logger: log, PublicURL: s.publicURL, Sweep: min(time.Minute, s.erase)})
 	if s.metrics != "" {
 		stop, err := s.serveMetrics(h)
 		if err != nil {
@@ -150,7 +159,7 @@ func (s *service) store(log *slog.Logger) (relay.Store, error) {
 	if err := os.MkdirAll(s.data, 0o700); err != nil {
 		return nil, fmt.Errorf("the folder for mailboxes can't be made: %w", err)
 	}
-	return disk.Open(s.data, disk.Options{Limits: s.limits, Logger: log})
+	return disk.Open(s.data, disk.Options{Limits: s.limits, Scrub: s.erase, Logger: log})
 }
 
 func (s *service) serveMetrics(h *relay.Handler) (stop func(), err error) {

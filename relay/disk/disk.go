@@ -144,10 +144,12 @@ func (s *Store) start() error {
 		return err
 	}
 	s.boxes.Store(n)
+	first := s.scrub
 	if _, err := s.read([]byte{'d'}); err == nil {
 		s.soil()
+		first = 0 // it may have waited for long already
 	}
-	s.worker.Go(s.scrubber)
+	s.worker.Go(func() { s.scrubber(first) })
 	return nil
 }
 

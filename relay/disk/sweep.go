@@ -53,15 +53,15 @@ func (s *Store) soil() {
 }
 
 // scrubber makes erased bytes go away, a while after the first of them was
-// erased, so that many erasures cost one scrub.
-func (s *Store) scrubber() {
-	for {
+// erased, so that many erasures cost one scrub. The first time it waits for first.
+func (s *Store) scrubber(first time.Duration) {
+	for wait := first; ; wait = s.scrub {
 		select {
 		case <-s.closed:
 			return
 		case <-s.dirty:
 		}
-		t := time.NewTimer(s.scrub)
+		t := time.NewTimer(wait)
 		select {
 		case <-s.closed:
 			t.Stop()
