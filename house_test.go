@@ -41,6 +41,7 @@ var rooms = map[string]room{
 	"relay/disk":       {[]string{"noise/frame", "relay/wire", "relay"}, "a store knows the relay's rules and no more"},
 	"relay/storetest":  {[]string{"noise/frame", "relay"}, "what every store must do"},
 	"relay/relaybench": {[]string{"noise/frame", "relay", "relay/disk", "relay/wire"}, "measurements of the relay as it is served"},
+	"relay/liar":       {[]string{"noise/frame", "relay/wire"}, "a lying proxy for tests: it stands where a relay stands, and holds no key"},
 	"relay/mailbox":    {[]string{"discovery", "noise/frame", "relay/wire"}, "a client must not lean on the relay it doesn't trust"},
 
 	"node": {[]string{"node/share", "node/link", "node/credential", "noise", "noise/frame", "discovery", "fallback"},
@@ -56,8 +57,8 @@ var outside = []struct {
 	rooms []string
 	why   string
 }{
-	{"net/http", []string{"relay", "relay/mailbox", "cmd/sparekey", "cmd/sparekey-relay"}, "the browser does without it; formats are given an HTTP function"},
-	{"net", []string{"relay", "relay/mailbox", "node/vault", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
+	{"net/http", []string{"relay", "relay/mailbox", "relay/liar", "cmd/sparekey", "cmd/sparekey-relay"}, "the browser does without it; formats are given an HTTP function"},
+	{"net", []string{"relay", "relay/mailbox", "relay/liar", "node/vault", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
 	{"os", []string{"relay", "node/vault", "node/credential", "relay/disk", "cmd/sparekey", "cmd/sparekey-relay"}, "files belong to the vault, to formats and to stores"},
 	{"crypto/rand", []string{"relay", "relay/disk", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
 	{"github.com/cockroachdb/pebble", []string{"relay/disk"}, "one outside library in one room"},
