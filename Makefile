@@ -14,7 +14,7 @@ build: need-go ## bin/sparekey and bin/sparekey-relay
 demo: build need-age ## a spare key goes from one device to another, here, in a minute
 	./scripts/demo $(BIN)
 
-test: need-go need-cc need-zbar ## all tests, with the race detector
+test: need-go need-cc need-ip need-zbar ## all tests, with the race detector
 	$(GO) vet ./...
 	$(GO) test -race -timeout 15m ./...
 
@@ -24,8 +24,9 @@ cover: need-go ## coverage of the protocol: noise and node/share
 fuzz: need-go ## every decoder, ten seconds each
 	./scripts/fuzz 10s
 
-bench: need-go ## whole processes over loopback; handshake and sealing beside their primitives
-	$(GO) test -run '^$$' -bench . ./cmd/sparekey ./noise
+bench: need-go need-ip build ## what it costs, as a table and bench.json; BENCH=short takes a few minutes (Linux, root)
+	$(GO) build -trimpath -o $(BIN)/ ./simulations/bench/...
+	$(BIN)/bench $(addprefix -,$(BENCH))
 
 lint: need-go ## gofmt, vet and staticcheck
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt -w these: $$out"; exit 1; }
@@ -36,11 +37,13 @@ lint: need-go ## gofmt, vet and staticcheck
 clean: ## what build and tests left
 	rm -rf $(BIN) cover.out bench.json
 
-.PHONY: need-age need-go need-cc need-zbar
+.PHONY: need-age need-go need-cc need-ip need-zbar
 need-go:
 	@./scripts/need go
 need-cc:
 	@./scripts/need gcc gcc libc6-dev
+need-ip:
+	@./scripts/need ip iproute2
 need-age:
 	@./scripts/need age age
 	@./scripts/need curl curl

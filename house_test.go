@@ -47,6 +47,10 @@ var rooms = map[string]room{
 	"node": {[]string{"node/share", "node/link", "node/credential", "noise", "noise/frame", "discovery", "fallback"},
 		"vault, relay and lan are given by commands, so that wallet, browser and simulation give their own"},
 
+	"simulations/wire":        {nil, "a leaf: packets, whatever is in them"},
+	"simulations/bench":       {[]string{"simulations/wire"}, "it runs the real programs, and sees what a person sees"},
+	"simulations/bench/empty": {nil, "a program that does nothing"},
+
 	"cmd/sparekey":       {[]string{"*"}, "it wires everything"},
 	"cmd/sparekey-relay": {[]string{"relay", "relay/disk", "relay/wire"}, "a relay holds no device's code"},
 }
@@ -58,9 +62,9 @@ var outside = []struct {
 	why   string
 }{
 	{"net/http", []string{"relay", "relay/mailbox", "relay/liar", "cmd/sparekey", "cmd/sparekey-relay"}, "the browser does without it; formats are given an HTTP function"},
-	{"net", []string{"relay", "relay/mailbox", "relay/liar", "node/vault", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
-	{"os", []string{"relay", "node/vault", "node/credential", "relay/disk", "cmd/sparekey", "cmd/sparekey-relay"}, "files belong to the vault, to formats and to stores"},
-	{"crypto/rand", []string{"relay", "relay/disk", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
+	{"net", []string{"relay", "relay/mailbox", "relay/liar", "node/vault", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
+	{"os", []string{"relay", "node/vault", "node/credential", "relay/disk", "simulations/wire", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "files belong to the vault, to formats and to stores"},
+	{"crypto/rand", []string{"relay", "relay/disk", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
 	{"github.com/cockroachdb/pebble", []string{"relay/disk"}, "one outside library in one room"},
 	{"github.com/flynn/noise", []string{"noise"}, "one outside library in one room"},
 	{"github.com/spf13/cobra", []string{"cmd/sparekey", "cmd/sparekey-relay"}, "commands only"},

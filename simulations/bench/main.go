@@ -1,0 +1,72 @@
+//go:build linux
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+)
+
+// options say what is measured and how often.
+type options struct {
+	only, bin, out string
+	short          bool
+	runs           int
+}
+
+// parts are the parts of the table, by the name that -only takes.
+var parts = []struct {
+	name string
+	rows func(options) ([]row, error)
+}{
+	{"share", shares},
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.only, "only", "", "measure only the `part` whose name begins so: "+names())
+	flag.StringVar(&o.bin, "bin", "bin", "`folder` of the programs")
+	flag.StringVar(&o.out, "o", "bench.json", "`file` for the figures")
+	flag.BoolVar(&o.short, "short", false, "fewer runs: a few minutes")
+	flag.IntVar(&o.runs, "runs", 0, "`shares` of each kind (0: 21, or 7 with -short)")
+	flag.Parse()
+	if o.runs == 0 {
+		o.runs = 21
+		if o.short {
+			o.runs = 7
+		}
+	}
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func names() string {
+	var all []string
+	for _, p := range parts {
+		all = append(all, p.name)
+	}
+	return strings.Join(all, ", ")
+}
+
+func run(o options) error {
+	r := report{Schema: "sparekey-bench/1", Machine: fmt.Sprintf("%s/%s, %d processors, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()), Short: o.short}
+	for _, p := range parts {
+		if !strings.HasPrefix(p.name, o.only) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "measuring %s …\n", p.name)
+		rows, err := p.rows(o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		r.Rows = append(r.Rows, rows...)
+	}
+	fmt.Println(r.Machine)
+	table(os.Stdout, r.Rows)
+	return r.write(o.out)
+}

@@ -1,0 +1,161 @@
+//go:build linux
+
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sparekey/sparekey/simulations/wire"
+)
+
+// A way is how shares are measured.
+type way struct {
+	name        string
+	size        int // of the credential, in bytes
+	tls         bool
+	trips       float64 // goals
+	fixed       time.Duration
+	relay       *relay
+	whole, last [][]time.Duration // by rtt, a value a run: from the start; from the gesture
+}
+
+func ways() []*way {
+	return []*way{
+		{name: "share 1 kB http", size: 1000, trips: 4.1, fixed: 35 * time.Millisecond},
+		{name: "share 1 kB https", size: 1000, tls: true, trips: 5.1, fixed: 35 * time.Millisecond},
+		{name: "share 100 kB http", size: 100_000, trips: 7, fixed: 40 * time.Millisecond},
+		{name: "share 100 kB https", size: 100_000, tls: true, trips: 7, fixed: 40 * time.Millisecond},
+	}
+}
+
+var rtts = []time.Duration{0, 50 * time.Millisecond, 100 * time.Millisecond}
+
+// shares measures whole processes: from the sender's start to the receiver's
+// bytes in place, the receiver started the moment the link is printed. Both
+// devices have been used before: their vaults exist. The ways take turns, so
+// that the machine's moods fall on all.
+func shares(o options) (rows []row, err error) {
+	s, err := newSetting(o.bin)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	all := ways()
+	for _, w := range all {
+		args := []string{"--plain-http"}
+		if w.tls {
+			args = []string{"--tls-cert", s.certFile(), "--tls-key", s.keyFile()}
+		}
+		if w.relay, err = s.relay(s.Host(relayHost), args...); err != nil {
+			return nil, err
+		}
+		defer w.relay.stop()
+		w.whole, w.last = make([][]time.Duration, len(rtts)), make([][]time.Duration, len(rtts))
+	}
+	floors := newFloor(s)
+	for run := range o.runs + 1 {
+		for i, rtt := range rtts {
+			s.Set(wire.Link{Delay: rtt / 2})
+			for _, w := range all {
+				whole, last, err := s.share(w)
+				if err != nil {
+					return nil, fmt.Errorf("%s at %v: %w", w.name, rtt, err)
+				}
+				if run > 0 { // the first is to warm up
+					w.whole[i], w.last[i] = append(w.whole[i], whole), append(w.last[i], last)
+				}
+			}
+		}
+		if err := floors.measure(); err != nil {
+			return nil, err
+		}
+	}
+	for _, w := range all {
+		rows = append(rows, w.rows(o, floors)...)
+	}
+	return rows, nil
+}
+
+// rows fits a way's medians.
+func (w *way) rows(o options, f *floor) []row {
+	medians := func(by [][]time.Duration) (m []time.Duration) {
+		for _, v := range by {
+			m = append(m, median(v))
+		}
+		return m
+	}
+	whole, last := medians(w.whole), medians(w.last)
+	at := map[string]float64{}
+	for i, rtt := range rtts {
+		at[fmt.Sprintf("ms at %d", rtt.Milliseconds())] = ms(whole[i])
+	}
+	command := fmt.Sprintf("bin/bench -only share -runs %d", o.runs)
+	trips, fixed := fit(rtts, whole)
+	gesture, after := fit(rtts, last)
+	return []row{
+		row{Name: w.name, Value: trips, Unit: "round trips", Beside: at, Command: command}.atMost(w.trips),
+		row{Name: w.name + ", fixed", Value: ms(fixed), Unit: "ms", Command: command, Beside: map[string]float64{
+			"floor ms": ms(f.total()), "fixed/floor": fixed.Seconds() / f.total().Seconds(),
+			"ms two empty programs": ms(2 * median(f.starts)), "ms twelve syncs in a row": ms(syncsInARow * median(f.syncs)),
+		}}.atMost(ms(w.fixed)),
+		row{Name: w.name + ", gesture to in place", Value: gesture / 2, Unit: "round trips end to end", Command: command,
+			Beside: map[string]float64{"fixed ms": ms(after)}}.atMost(1.05),
+	}
+}
+
+// share makes one share, and returns how long it took from the sender's start
+// and from the receiver's gesture to the bytes in their place.
+func (s *setting) share(w *way) (whole, last time.Duration, err error) {
+	dir, err := os.MkdirTemp(s.dir, "share-")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer os.RemoveAll(dir)
+	file, placed := filepath.Join(dir, "key"), filepath.Join(dir, "placed")
+	sender, receiver := filepath.Join(dir, "sender"), filepath.Join(dir, "receiver")
+	content := make([]byte, w.size)
+	rand.Read(content)
+	err = errors.Join(os.WriteFile(file, content, 0o600), os.Mkdir(placed, 0o700), s.program(sender, "list").Run(), s.program(receiver, "list").Run())
+	if err != nil {
+		return 0, 0, err
+	}
+	see, err := watchFolder(placed)
+	if err != nil {
+		return 0, 0, err
+	}
+	giver, err := s.start(s.Host(senderHost), sender, "share", file, "--relay", w.relay.url, "--yes")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer giver.cmd.Process.Kill()
+	_, link, err := giver.said("share.offered")
+	if err != nil {
+		return 0, 0, err
+	}
+	taker, err := s.start(s.Host(receiverHost), receiver, "receive", link, "--yes", "-o", filepath.Join(placed, "got"))
+	if err != nil {
+		return 0, 0, err
+	}
+	defer taker.cmd.Process.Kill()
+	gesture, _, err := taker.said("share.viewed")
+	if err != nil {
+		return 0, 0, err
+	}
+	when := make(chan time.Time, 1)
+	go func() {
+		if t, err := see.appeared("got"); err == nil {
+			when <- t
+		}
+	}()
+	if err := errors.Join(taker.end(), giver.end()); err != nil {
+		see.f.Close()
+		return 0, 0, err
+	}
+	placedAt := <-when
+	return placedAt.Sub(giver.began), placedAt.Sub(gesture), nil
+}
