@@ -18,11 +18,16 @@ test: need-go need-cc need-ip need-zbar ## all tests, with the race detector
 	$(GO) vet ./...
 	$(GO) test -race -timeout 15m ./...
 
-cover: need-go ## coverage of the protocol: noise and node/share
-	@for p in noise noise/frame node/share; do $(GO) test -cover ./$$p | awk '{print $$2, $$5}'; done
+# What the protocol's own tests run of its packages, and how much at the least.
+COVER := noise noise/frame node/share
+COVER_LEAST := 90
 
-fuzz: need-go ## every decoder, ten seconds each
-	./scripts/fuzz 10s
+cover: need-go ## coverage of the protocol; fails below 90 %
+	@./scripts/cover $(COVER_LEAST) $(COVER)
+
+FUZZ ?= 10s
+fuzz: need-go ## every decoder, ten seconds each; FUZZ=300x: so many inputs
+	@./scripts/fuzz $(FUZZ)
 
 bench: need-go need-ip build ## what it costs, as a table and bench.json; BENCH=short takes a few minutes (Linux, root)
 	$(GO) build -trimpath -o $(BIN)/ ./simulations/bench/...
