@@ -9,6 +9,7 @@ import (
 
 	"github.com/sparekey/sparekey/discovery"
 	"github.com/sparekey/sparekey/fallback"
+	"github.com/sparekey/sparekey/fault"
 	"github.com/sparekey/sparekey/node/share"
 	"github.com/sparekey/sparekey/noise/frame"
 )
@@ -245,9 +246,11 @@ func (l *Live) complete(e share.Event) share.Event {
 func (l *Live) step(e share.Event, from discovery.Path) (share.Effects, error) {
 	next, eff := l.machine.step(l.device.Now(), l.device.Rand, e)
 	if eff.Save {
+		fault.Point("node.step", "unsaved")
 		if err := l.save(next, from); err != nil {
 			return eff, err
 		}
+		fault.Point("node.step", "saved")
 	}
 	l.machine = next
 	l.carry()
@@ -356,6 +359,7 @@ func (l *Live) settle(version uint64) (bool, error) {
 		return false, nil
 	}
 	l.record.Settled = true
+	fault.Point("node.settled", "unsaved")
 	if l.saved {
 		if err := save(l.device.Vault, l.id, l.record); err != nil {
 			return true, err

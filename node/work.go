@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/fault"
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/share"
 )
@@ -43,7 +44,9 @@ func (l *Live) work(ctx context.Context, workers *sync.WaitGroup) {
 // perform does a task, again and again where trouble may pass.
 func perform(ctx context.Context, f credential.Format, sends bool, t share.Task, key string, bring func(context.Context, result)) result {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		fault.Point("node.task", "begin")
 		e, err := once(ctx, f, sends, t)
+		fault.Point("node.task", "end")
 		switch {
 		case err == nil:
 			return result{key, e, nil}

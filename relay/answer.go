@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sparekey/sparekey/fault"
 	"github.com/sparekey/sparekey/noise/frame"
 	"github.com/sparekey/sparekey/relay/wire"
 )
@@ -41,10 +42,12 @@ func (x *exchange) answer(status int, mediaType string, body []byte) {
 		x.w.Header().Set("Content-Type", mediaType)
 		x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
+	fault.Point("relay.answer", "begin")
 	x.begin(status)
 	if x.r.Method != http.MethodHead {
 		x.w.Write(body)
 	}
+	fault.Point("relay.answer", "end")
 }
 
 func (x *exchange) begin(status int) {

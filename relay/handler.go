@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sparekey/sparekey/fault"
 	"github.com/sparekey/sparekey/relay/wire"
 )
 
@@ -122,6 +123,7 @@ func (h *Handler) dispatch(x *exchange) error {
 	if h.isDraining() && !c.late {
 		return h.drainingProblem(x)
 	}
+	fault.Point(c.name, "begin")
 	return c.do(h, x)
 }
 

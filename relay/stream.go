@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/sparekey/sparekey/fault"
 	"github.com/sparekey/sparekey/noise/frame"
 	"github.com/sparekey/sparekey/relay/wire"
 )
@@ -87,9 +88,11 @@ func (s *streamWriter) frames(frames []frame.Frame) error {
 		if _, err := s.x.w.Write(size[:]); err != nil {
 			return err
 		}
+		fault.Point("relay.frame", "begin")
 		if _, err := s.x.w.Write(f); err != nil {
 			return err
 		}
+		fault.Point("relay.frame", "end")
 		s.h.metrics.framesOut.Inc()
 	}
 	return nil
@@ -103,6 +106,7 @@ func (s *streamWriter) heartbeat() error {
 		return err
 	}
 	err := s.rc.Flush()
+	fault.Point("relay.stream", "flushed")
 	s.rc.SetWriteDeadline(time.Time{})
 	return err
 }

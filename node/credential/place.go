@@ -13,6 +13,8 @@ import (
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/sparekey/sparekey/fault"
 )
 
 // Options are where a receiver wants a credential that becomes a file. They are
@@ -119,7 +121,9 @@ func (p placement) place(key string) (err error) {
 		return fmt.Errorf("the credential can't be written: %w", err)
 	}
 	defer os.Remove(temp)
+	fault.Point("credential.place", "created")
 	_, err = f.Write(p.Data)
+	fault.Point("credential.place", "written")
 	if err = errors.Join(err, f.Chmod(p.Mode.Perm()&0o700|0o400), f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("the credential can't be written: %w", err)
 	}
@@ -127,17 +131,21 @@ func (p placement) place(key string) (err error) {
 	if p.Force {
 		move = os.Rename
 	}
+	fault.Point("credential.place", "synced")
 	if err := move(temp, target); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return &ExistsError{target}
 		}
 		return fmt.Errorf("the credential can't be written: %w", err)
 	}
+	fault.Point("credential.place", "linked")
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	err = errors.Join(d.Sync(), d.Close())
+	fault.Point("credential.place", "end")
+	return err
 }
 
 // cleanName makes a file name of a sender's: no path, nothing hidden, nothing

@@ -20,6 +20,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/sparekey/sparekey/fault"
 	"github.com/sparekey/sparekey/noise/frame"
 	"github.com/sparekey/sparekey/relay/wire"
 )
@@ -216,10 +217,12 @@ func (t *httpTransport) begin(ctx context.Context, c call) (*http.Response, erro
 	if c.claim != nil {
 		req.Header.Set(wire.HeaderClaim, wire.Text(c.claim[:]))
 	}
+	fault.Point("mailbox.request", "begin")
 	res, err := t.client.Do(req)
 	if err != nil {
 		return nil, t.unreachable(err)
 	}
+	fault.Point("mailbox.request", "answered")
 	if res.StatusCode/100 == 2 {
 		if c.left != nil {
 			c.left(left(res.Header))
@@ -310,6 +313,7 @@ func (t *httpTransport) do(ctx context.Context, c call) error {
 		return err
 	}
 	_, err = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<10)) // so that the connection serves again
+	fault.Point("mailbox.request", "end")
 	return errors.Join(err, res.Body.Close())
 }
 
@@ -355,6 +359,7 @@ func (t *httpTransport) stream(ctx context.Context, c call) (stream, error) {
 func (s *bodyStream) read() (frame.Frame, error) {
 	s.silent.Reset(silence)
 	f, err := s.r.Read()
+	fault.Point("mailbox.frame", "came")
 	s.silent.Stop() // who takes its time with a frame doesn't make the relay silent
 	switch {
 	case err == nil, errors.Is(err, frame.ErrHeartbeat):
