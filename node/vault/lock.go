@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/sparekey/sparekey/fault"
 )
 
 // A Lock is this process's hold on a share. It ends with the process.
@@ -15,18 +17,57 @@ type Lock struct{ f *os.File }
 
 // Lock takes hold of a share, or returns ErrHeld.
 func (v *Vault) Lock(id string) (*Lock, error) {
-	f, err := os.OpenFile(v.share(id)+".lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("the share can't be locked: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
+	for {
+		f, err := lockFile(v.share(id)+".lock", syscall.LOCK_NB)
+		switch {
+		case errors.Is(err, syscall.EWOULDBLOCK):
 			return nil, fmt.Errorf("%w: %s", ErrHeld, id)
+		case err != nil:
+			return nil, fmt.Errorf("the share can't be locked: %w", err)
+		case sameFile(f):
+			fault.Point("vault.lock", "held")
+			return &Lock{f}, nil
 		}
-		return nil, fmt.Errorf("the share can't be locked: %w", err)
+		f.Close() // who held it has removed the share meanwhile: this is the lock of nothing
 	}
-	return &Lock{f}, nil
+}
+
+// gate is held while the vault is opened or adopted. Nobody holds it for long.
+func (v *Vault) gate() (*os.File, error) {
+	f, err := lockFile(filepath.Join(v.home, "lock"), 0)
+	if err != nil {
+		return nil, fmt.Errorf("the vault can't be locked: %w", err)
+	}
+	return f, nil
+}
+
+// lockFile opens a file, which is made if there is none, and locks it.
+func lockFile(path string, how int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|how)
+		if !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// sameFile reports whether an open file is still the one of its name.
+func sameFile(f *os.File) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(open, named)
 }
 
 // Release lets go of the share.

@@ -3,6 +3,7 @@
 //
 //	HOME/key             32 bytes in base64, mode 0600, unless the key is elsewhere
 //	HOME/mark            sealed: the instance mark, below
+//	HOME/lock            held by the process that opens the vault, for that moment (flock)
 //	HOME/shares/ID       sealed: one record
 //	HOME/shares/ID.lock  held by the process that drives the share (flock)
 //	HOME/run/ID.sock     where that process listens
@@ -17,16 +18,23 @@
 //
 // The key is HKDF-SHA256 of the vault's key, info "sparekey vault v1". So a file
 // can't be read, changed or passed off as another one. A record is replaced as a
-// whole: temporary file, sync, rename, sync of the folder. A crash leaves the old
-// one or the new one.
+// whole: draft, sync, rename, sync of the folder. A crash leaves the old one or
+// the new one, and perhaps the draft, which goes when the vault is opened next.
 //
 // # The instance mark
 //
 // A vault that is copied or restored from a backup knows less than it seems to:
 // its shares may have gone on elsewhere. The mark holds the machine's id and the
 // folder's inode and birth time; if they differ, Copied says so, and the caller
-// must take live shares for unresolved. What keeps all three (a snapshot of a
-// whole virtual machine) is not noticed.
+// must take live shares for unresolved. So must it where the mark is gone and
+// there are shares. What keeps all three (a snapshot of a whole virtual machine)
+// is not noticed.
+//
+// # Making a vault
+//
+// The folders are made and synced, then the key, then the mark. As long as there
+// is no share, what a crash has left of key and mark is made anew. A key that is
+// gone while there are shares is never replaced: nothing would open them any more.
 package vault
 
 import (
@@ -44,6 +52,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/sparekey/sparekey/fault"
 )
 
 // What can be wrong with a vault.
@@ -75,15 +85,26 @@ type Vault struct {
 	copied bool
 }
 
-// Open opens the vault in a folder, or makes one.
+// Open opens the vault in a folder, or makes one. Of several processes that open
+// it at once, one makes it and the others find it made.
 func Open(home string, o Options) (*Vault, error) {
-	for _, dir := range []string{home, filepath.Join(home, "shares"), filepath.Join(home, "run")} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("the vault's folder can't be made: %w", err)
-		}
-	}
 	v := &Vault{home: home, rnd: o.Rand}
-	key, err := v.key(o.KeyFile)
+	if err := v.makeFolders(); err != nil {
+		return nil, fmt.Errorf("the vault's folder can't be made: %w", err)
+	}
+	gate, err := v.gate()
+	if err != nil {
+		return nil, err
+	}
+	defer gate.Close()
+	if err := v.removeDrafts(); err != nil {
+		return nil, fmt.Errorf("what a crash has left in the vault can't be removed: %w", err)
+	}
+	ids, err := v.IDs()
+	if err != nil {
+		return nil, err
+	}
+	key, err := v.key(o.KeyFile, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -94,38 +115,49 @@ func Open(home string, o Options) (*Vault, error) {
 	if v.aead, err = chacha20poly1305.NewX(derived); err != nil {
 		return nil, err
 	}
-	return v, v.checkMark()
+	return v, v.checkMark(ids)
 }
 
-// key reads the key, or makes one for a vault that is new.
-func (v *Vault) key(file string) ([]byte, error) {
+// key reads the key, or makes one for a vault without shares.
+func (v *Vault) key(file string, ids []string) ([]byte, error) {
 	path := file
 	if file == "" {
 		path = filepath.Join(v.home, "key")
 	}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && file == "" {
-		if _, err := os.Stat(filepath.Join(v.home, "mark")); err == nil {
-			return nil, fmt.Errorf("%w: %s is gone", ErrLocked, path)
+		if len(ids) > 0 {
+			return nil, fmt.Errorf("%w: %s is gone, and there are shares that only it opens", ErrLocked, path)
 		}
 		return v.makeKey(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLocked, err)
 	}
-	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(b)))
+	key, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(string(b)))
 	if err != nil || len(key) != 32 {
 		return nil, fmt.Errorf("%w: %s holds no key (32 bytes in base64)", ErrLocked, path)
 	}
 	return key, nil
 }
 
+// makeKey makes the key. A mark that is there already was sealed with a key that
+// is lost; it goes first, or a crash in between would leave a mark that the new
+// key doesn't open.
 func (v *Vault) makeKey(path string) ([]byte, error) {
+	if err := os.Remove(v.mark()); err == nil {
+		err = syncFolder(v.home)
+		if err != nil {
+			return nil, err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	key := make([]byte, 32)
 	if _, err := io.ReadFull(v.rnd, key); err != nil {
 		return nil, err
 	}
-	return key, v.replace(path, []byte(base64.StdEncoding.EncodeToString(key)+"\n"))
+	return key, replace("vault.key", path, []byte(base64.StdEncoding.EncodeToString(key)+"\n"))
 }
 
 const magic = "sparekv\x01"
@@ -160,48 +192,16 @@ func (v *Vault) open(name string, b []byte) ([]byte, error) {
 func (v *Vault) share(id string) string { return filepath.Join(v.home, "shares", id) }
 
 // Save replaces the record of a share. When it returns nil the record is on disk.
+// Only who holds the share's lock may call it.
 func (v *Vault) Save(id string, record []byte) error {
 	b, err := v.seal("shares/"+id, record)
 	if err != nil {
 		return err
 	}
-	if err := v.replace(v.share(id), b); err != nil {
+	if err := replace("vault.save", v.share(id), b); err != nil {
 		return fmt.Errorf("the share can't be saved: %w", err)
 	}
 	return nil
-}
-
-// replace writes a file as a whole, or not at all.
-func (v *Vault) replace(path string, b []byte) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err := f.Write(b); err != nil {
-		return err
-	}
-	if err := errors.Join(f.Chmod(0o600), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(dir)
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Load returns the record of a share.
@@ -216,13 +216,17 @@ func (v *Vault) Load(id string) ([]byte, error) {
 	return v.open("shares/"+id, b)
 }
 
-// Remove forgets a share.
+// Remove forgets a share. Only who holds its lock may call it.
 func (v *Vault) Remove(id string) error {
-	os.Remove(v.share(id) + ".lock") // may be all that there is, of a share that was never saved
-	if err := os.Remove(v.share(id)); err != nil {
-		return err
+	fault.Point("vault.remove", "begin")
+	err := os.Remove(v.share(id))
+	fault.Point("vault.remove", "unlinked")
+	if err == nil {
+		err = syncFolder(filepath.Join(v.home, "shares"))
 	}
-	return syncFolder(filepath.Join(v.home, "shares"))
+	os.Remove(v.share(id) + ".lock") // may be all that there is, of a share that was never saved
+	fault.Point("vault.remove", "end")
+	return err
 }
 
 // IDs returns all shares that there are, damaged ones too.

@@ -65,47 +65,75 @@ func TestOverwrittenRecordIsInNoFile(t *testing.T) {
 	}
 }
 
-// TestChangedFileIsRefusedAndLeft is VLT-02 and CRS-04: one bit anywhere, and a
-// file torn at every byte.
-func TestChangedFileIsRefusedAndLeft(t *testing.T) {
-	v := open(t, t.TempDir())
+// TestVLT02CRS04ChangedOrTornFileIsRefusedAndLeft changes one bit anywhere, and
+// tears each file at every byte.
+func TestVLT02CRS04ChangedOrTornFileIsRefusedAndLeft(t *testing.T) {
+	home := t.TempDir()
+	v := open(t, home)
 	if err := v.Save("aaaaaaaa", []byte("record")); err != nil {
 		t.Fatal(err)
 	}
-	good, err := os.ReadFile(v.share("aaaaaaaa"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := func(what string, b []byte) {
-		t.Helper()
-		if err := os.WriteFile(v.share("aaaaaaaa"), b, 0o600); err != nil {
+	var damaged *DamagedError
+	load := func() error { _, err := v.Load("aaaaaaaa"); return err }
+	again := func() error { _, err := Open(home, Options{Rand: rand.Reader}); return err }
+	for _, c := range []struct {
+		file    string
+		read    func() error
+		refusal func(error) bool
+	}{
+		{"shares/aaaaaaaa", load, func(err error) bool { return errors.As(err, &damaged) }},
+		{"mark", again, func(err error) bool { return errors.Is(err, ErrLocked) && errors.As(err, &damaged) }},
+		{"key", again, func(err error) bool { return errors.Is(err, ErrLocked) }},
+	} {
+		path := filepath.Join(home, c.file)
+		good, err := os.ReadFile(path)
+		if err != nil {
 			t.Fatal(err)
 		}
-		var damaged *DamagedError
-		if _, err := v.Load("aaaaaaaa"); !errors.As(err, &damaged) {
-			t.Errorf("%s: got %v, want a refusal with the reason", what, err)
+		refused := func(what string, at int, b []byte) {
+			t.Helper()
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.read(); !c.refusal(err) {
+				t.Errorf("%s %s at %d: got %v, want a refusal with the reason", c.file, what, at, err)
+			}
+			if now, _ := os.ReadFile(path); !bytes.Equal(now, b) {
+				t.Errorf("%s %s at %d: the file was touched", c.file, what, at)
+			}
 		}
-		if now, _ := os.ReadFile(v.share("aaaaaaaa")); !bytes.Equal(now, b) {
-			t.Errorf("%s: the file was touched", what)
+		for i := range bytes.TrimSpace(good) {
+			b := bytes.Clone(good)
+			b[i] ^= 1
+			refused("with a bit changed", i, b)
+			refused("torn", i, good[:i])
+		}
+		if err := os.WriteFile(path, good, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.read(); err != nil {
+			t.Errorf("%s made whole again: %v", c.file, err)
 		}
 	}
-	for i := range good {
-		b := bytes.Clone(good)
-		b[i] ^= 1
-		refused("a bit changed", b)
-		refused("torn", good[:i])
-	}
-	if err := os.WriteFile(v.share("bbbbbbbb"), good, 0o600); err != nil {
+}
+
+func TestOneSharesFileDoesntPassForAnothers(t *testing.T) {
+	v := open(t, t.TempDir())
+	err := v.Save("aaaaaaaa", []byte("record"))
+	if err = errors.Join(err, os.Rename(v.share("aaaaaaaa"), v.share("bbbbbbbb"))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v.Load("bbbbbbbb"); err == nil {
-		t.Error("one share's file passes for another's")
+	var damaged *DamagedError
+	if _, err := v.Load("bbbbbbbb"); !errors.As(err, &damaged) {
+		t.Errorf("got %v", err)
 	}
 }
 
 func TestWrongKeyIsLocked(t *testing.T) {
 	home := t.TempDir()
-	open(t, home)
+	if err := open(t, home).Save("aaaaaaaa", []byte("record")); err != nil {
+		t.Fatal(err)
+	}
 	key := filepath.Join(home, "key")
 	for what, content := range map[string]string{"another key": strings.Repeat("A", 43) + "=\n", "no key": "hello"} {
 		if err := os.WriteFile(key, []byte(content), 0o600); err != nil {
@@ -115,13 +143,18 @@ func TestWrongKeyIsLocked(t *testing.T) {
 			t.Errorf("%s: got %v", what, err)
 		}
 	}
-	os.Remove(key)
-	if _, err := Open(home, Options{Rand: rand.Reader}); !errors.Is(err, ErrLocked) {
-		t.Errorf("a lost key must not be made anew over a vault: %v", err)
+	for _, gone := range []string{"key", "mark"} {
+		os.Remove(filepath.Join(home, gone))
+		if _, err := Open(home, Options{Rand: rand.Reader}); !errors.Is(err, ErrLocked) {
+			t.Errorf("without %s a key must not be made anew over shares: %v", gone, err)
+		}
+	}
+	if _, err := os.Lstat(key); err == nil {
+		t.Error("a key was made")
 	}
 }
 
-// TestCopiedVaultIsNoticed is VLT-04.
+// TestCopiedVaultIsNoticed is a part of VLT-04.
 func TestCopiedVaultIsNoticed(t *testing.T) {
 	home := t.TempDir()
 	v := open(t, home)
