@@ -21,6 +21,7 @@
 //	't' name                                 expires(8) ‖ h ‖ over: a tombstone
 //	'e' expires(8) 'm' or 't' name           empty: when what is due to be swept
 //	'd'                                      empty: something was erased and not yet scrubbed
+//	's'                                      empty: a scrub has begun and not ended
 //
 // Numbers are big endian; times are seconds since 1970.
 package disk
@@ -33,8 +34,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,9 +72,11 @@ type Store struct {
 	watch   relay.Watchers
 	stripes [256]sync.Mutex
 	boxes   atomic.Int64
+	tombs   atomic.Int64
 
-	dirty  chan struct{} // something was erased
-	closed chan struct{}
+	dirty  chan struct{} // something may have been erased
+	open   context.Context
+	shut   context.CancelFunc
 	worker sync.WaitGroup
 	room   roomGauge
 }
@@ -93,8 +96,9 @@ type deeper struct{ pebble.ArchiveCleaner }
 func Open(dir string, o Options) (*Store, error) {
 	s := &Store{
 		now: o.Now, limits: o.Limits.WithDefaults(), scrub: o.Scrub, spare: o.Spare, fs: o.FS, dir: dir, log: o.Logger,
-		dirty: make(chan struct{}, 1), closed: make(chan struct{}),
+		dirty: make(chan struct{}, 1),
 	}
+	s.open, s.shut = context.WithCancel(context.Background())
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -139,35 +143,36 @@ func (s *Store) start() error {
 	default:
 		return fmt.Errorf("%w: the relay's key can't be read: %v", ErrDamaged, err)
 	}
-	n, err := s.count()
+	if err := s.count(); err != nil {
+		return err
+	}
+	unclean, err := s.unclean()
 	if err != nil {
 		return err
 	}
-	s.boxes.Store(n)
-	first := s.scrub
-	if _, err := s.read([]byte{'d'}); err == nil {
-		s.soil()
-		first = 0 // it may have waited for long already
-	}
-	s.worker.Go(func() { s.scrubber(first) })
+	s.worker.Go(func() { s.scrubber(unclean) })
 	return nil
 }
 
 // ErrDamaged is wrapped by errors about values that this program did not write.
 var ErrDamaged = errors.New("the store is damaged")
 
-// count counts the mailboxes by what is due.
-func (s *Store) count() (n int64, err error) {
+// count counts mailboxes and tombstones by what is due.
+func (s *Store) count() error {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{'e'}, UpperBound: []byte{'e' + 1}})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	for ok := it.First(); ok; ok = it.Next() {
-		if k := it.Key(); len(k) == dueSize && k[9] == 'm' {
-			n++
+		switch k := it.Key(); {
+		case len(k) != dueSize:
+		case k[9] == 'm':
+			s.boxes.Add(1)
+		default:
+			s.tombs.Add(1)
 		}
 	}
-	return n, it.Close()
+	return it.Close()
 }
 
 // read returns a copy of a value.
@@ -185,7 +190,7 @@ func (s *Store) Watch(id frame.ShareID) (<-chan struct{}, func()) { return s.wat
 
 // Shutdown closes the store. What was acknowledged is on disk already.
 func (s *Store) Shutdown() error {
-	close(s.closed)
+	s.shut()
 	s.worker.Wait()
 	return s.db.Close()
 }
@@ -198,10 +203,11 @@ func (q quiet) Errorf(format string, args ...any) {
 	q.log.Error("store", "trouble", fmt.Sprintf(format, args...))
 }
 
-// Fatalf is called when the store can't go on: what it can't make durable it must not answer.
+// Fatalf is called when the disk has refused what must be durable. What the log
+// and the memory then hold may differ, so nothing more may be answered from them.
 func (q quiet) Fatalf(format string, args ...any) {
-	q.log.Error("store", "fatal", fmt.Sprintf(format, args...))
-	panic("relay: the store can't write any more")
+	q.log.Error("the disk refuses to be written, and the relay stops. Nothing that was answered is lost. Look after the disk, then start the relay again", "error", fmt.Sprintf(format, args...))
+	os.Exit(1)
 }
 
 // A name stands on disk for a mailbox.
@@ -255,25 +261,26 @@ func tombKey(n name) []byte { return append([]byte{'t'}, n[:]...) }
 
 func u64(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }
 
-func (s *Store) stripe(id frame.ShareID) *sync.Mutex {
-	h := fnv.New32a()
-	h.Write(id[:])
-	return &s.stripes[h.Sum32()%uint32(len(s.stripes))]
-}
+// stripe is the lock of a mailbox: its names are spread evenly.
+func (s *Store) stripe(n name) *sync.Mutex { return &s.stripes[n[0]] }
 
-// roomGauge remembers for a second whether the disk has room.
+// roomGauge remembers whether the disk has room: for a second, or until much has
+// been written.
 type roomGauge struct {
-	mu   sync.Mutex
-	at   time.Time
-	full bool
+	mu      sync.Mutex
+	at      time.Time
+	written uint64 // since then
+	full    bool
 }
 
-// hasRoom returns relay.ErrStorage when the disk or the operator's bound is reached.
-func (s *Store) hasRoom() error {
+// hasRoom returns relay.ErrStorage when the disk or the operator's bound is
+// reached: well before the disk itself would refuse to be written, which it must not.
+func (s *Store) hasRoom(size int) error {
 	s.room.mu.Lock()
 	defer s.room.mu.Unlock()
-	if time.Since(s.room.at) > time.Second {
-		s.room.at = time.Now()
+	s.room.written += uint64(size)
+	if time.Since(s.room.at) > time.Second || s.room.written > s.spare/16 {
+		s.room.at, s.room.written = time.Now(), 0
 		u, err := s.fs.GetDiskUsage(s.dir)
 		s.room.full = err == nil && u.AvailBytes < s.spare || s.db.Metrics().DiskSpaceUsage() > uint64(s.limits.Bytes)
 	}

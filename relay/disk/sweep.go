@@ -7,10 +7,15 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/sparekey/sparekey/fault"
 )
 
-// Sweep implements relay.Store.
-func (s *Store) Sweep(_ context.Context, now time.Time) (int, error) {
+// Sweep implements relay.Store. Each erasure is a change of its own, under the
+// mailbox's lock, and looks again at what is there by then: the mailbox may have
+// been deleted since, and its name be in use by another. One that fails holds up
+// none of the others; the next sweep meets it again.
+func (s *Store) Sweep(ctx context.Context, now time.Time) (n int, err error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{
 		LowerBound: []byte{'e'},
 		UpperBound: binary.BigEndian.AppendUint64([]byte{'e'}, uint64(now.Unix())+1),
@@ -18,87 +23,54 @@ func (s *Store) Sweep(_ context.Context, now time.Time) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	b := s.db.NewBatch()
-	defer b.Close()
-	n := 0
-	for ok := it.First(); ok; ok = it.Next() {
+	var failed error
+	for ok := it.First(); ok && ctx.Err() == nil; ok = it.Next() {
 		k := it.Key()
 		if len(k) != dueSize {
 			continue
 		}
-		n++
-		who, expires := name(k[10:]), time.Unix(int64(binary.BigEndian.Uint64(k[1:])), 0)
-		if k[9] == 'm' {
-			err = errors.Join(err, s.erase(b, who, expires))
-		} else {
-			err = errors.Join(err, b.Delete(tombKey(who), nil), b.Delete(due(expires, 't', who), nil), b.Set([]byte{'d'}, nil, nil))
+		swept, err := s.sweepOne(time.Unix(int64(binary.BigEndian.Uint64(k[1:])), 0), k[9], name(k[10:]))
+		if swept {
+			n++
+		}
+		if err != nil && failed == nil {
+			failed = err
 		}
 	}
-	if err = errors.Join(err, it.Close()); err != nil || n == 0 {
-		return 0, err
+	err = errors.Join(failed, it.Close(), ctx.Err())
+	if n > 0 {
+		fault.Point("disk.sweep", "applied")
+		err = errors.Join(err, s.db.LogData(nil, pebble.Sync))
+		fault.Point("disk.sweep", "synced")
+		s.soil()
 	}
-	if err := b.Commit(pebble.Sync); err != nil {
-		return 0, err
-	}
-	s.soil()
-	return n, nil
+	return n, err
 }
 
-// soil says that something was erased whose bytes are still there.
-func (s *Store) soil() {
-	select {
-	case s.dirty <- struct{}{}:
-	default:
+// sweepOne erases what was due at a time, if it still is. It doesn't wait for the disk.
+func (s *Store) sweepOne(expires time.Time, kind byte, n name) (swept bool, err error) {
+	mu := s.stripe(n)
+	mu.Lock()
+	defer mu.Unlock()
+	d := &draft{Batch: s.db.NewBatch()}
+	defer d.Close()
+	_, err = s.read(due(expires, kind, n))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil // it went between the scan and now
 	}
-}
-
-// scrubber makes erased bytes go away, a while after the first of them was
-// erased, so that many erasures cost one scrub. The first time it waits for first.
-func (s *Store) scrubber(first time.Duration) {
-	for wait := first; ; wait = s.scrub {
-		select {
-		case <-s.closed:
-			return
-		case <-s.dirty:
-		}
-		t := time.NewTimer(wait)
-		select {
-		case <-s.closed:
-			t.Stop()
-			return
-		case <-t.C:
-		}
-		if err := s.Scrub(context.Background()); err != nil {
-			s.log.Error("store: erased bytes are not gone yet", "error", err)
-			s.soil()
-		}
+	if err == nil && kind == 'm' {
+		err = s.erase(d, n, expires)
+	} else if err == nil {
+		err = s.eraseTomb(d, n, expires)
 	}
-}
-
-// Scrub makes what was erased before the call go away from every file: the
-// write-ahead log is flushed and removed, and the tables are written anew
-// without what they had lost. It costs a pass over the store.
-func (s *Store) Scrub(ctx context.Context) error {
-	if _, err := s.read([]byte{'d'}); errors.Is(err, pebble.ErrNotFound) {
-		return nil
-	}
-	if err := s.db.Delete([]byte{'d'}, pebble.Sync); err != nil {
-		return err
-	}
-	err := s.compact(ctx)
 	if err != nil {
-		return errors.Join(err, s.db.Set([]byte{'d'}, nil, pebble.Sync))
+		return false, err
 	}
-	return nil
-}
-
-func (s *Store) compact(ctx context.Context) error {
-	if err := s.db.Flush(); err != nil {
-		return err
+	fault.Point("disk.sweep", "begin")
+	if err := s.db.Apply(d.Batch, pebble.NoSync); err != nil {
+		return false, err
 	}
-	if err := s.db.Compact(ctx, []byte{0}, []byte{0xff}, true); err != nil {
-		return err
-	}
-	// A compaction leaves its own last step in the log and in a table: once more.
-	return s.db.Flush()
+	s.boxes.Add(d.boxes)
+	s.tombs.Add(d.tombs)
+	return true, nil
 }

@@ -9,140 +9,157 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/sparekey/sparekey/fault"
 	"github.com/sparekey/sparekey/noise/frame"
 	"github.com/sparekey/sparekey/relay"
 )
 
-// change applies a rule to a mailbox under its lock, and waits for the disk
-// outside of it: the next change of the same mailbox stands behind this one in
-// the log, and both are synced together.
-func (s *Store) change(id frame.ShareID, rule func(*relay.Record, *pebble.Batch) error) error {
-	b := s.db.NewBatch()
-	defer b.Close()
-	if err := s.apply(id, b, rule); err != nil {
+// A draft is a change of the store that is being put together: a batch, and what
+// becomes of the counts when it is applied.
+type draft struct {
+	*pebble.Batch
+	boxes, tombs int64
+}
+
+// write puts a draft together and applies it under the lock of a mailbox, and
+// waits for the disk outside of it: the next change of the same mailbox stands
+// behind this one in the log, and both are synced together.
+func (s *Store) write(n name, rule func(*draft) error) error {
+	d := &draft{Batch: s.db.NewBatch()}
+	defer d.Close()
+	if err := s.apply(n, d, rule); err != nil {
 		return err
 	}
-	if err := b.SyncWait(); err != nil {
+	if err := d.SyncWait(); err != nil {
 		return err
 	}
-	s.watch.Tell(id)
+	fault.Point("disk.commit", "synced")
+	s.soil()
 	return nil
 }
 
-func (s *Store) apply(id frame.ShareID, b *pebble.Batch, rule func(*relay.Record, *pebble.Batch) error) error {
-	mu := s.stripe(id)
+func (s *Store) apply(n name, d *draft, rule func(*draft) error) error {
+	mu := s.stripe(n)
 	mu.Lock()
 	defer mu.Unlock()
-	r, err := s.box(id)
-	if err != nil {
+	if err := rule(d); err != nil {
 		return err
 	}
-	if err := rule(r, b); err != nil {
+	fault.Point("disk.commit", "begin")
+	if err := s.db.ApplyNoSyncWait(d.Batch, pebble.Sync); err != nil {
 		return err
 	}
-	if err := s.put(b, id, r); err != nil {
-		return err
+	fault.Point("disk.commit", "applied")
+	s.boxes.Add(d.boxes)
+	s.tombs.Add(d.tombs)
+	return nil
+}
+
+// change applies a rule to a mailbox.
+func (s *Store) change(id frame.ShareID, rule func(*relay.Record, *draft) error) error {
+	err := s.write(s.name(id), func(d *draft) error {
+		r, err := s.box(id)
+		if err != nil {
+			return err
+		}
+		if err := rule(r, d); err != nil {
+			return err
+		}
+		return s.put(d, id, r)
+	})
+	if err == nil {
+		s.watch.Tell(id)
 	}
-	return s.db.ApplyNoSyncWait(b, pebble.Sync)
+	return err
 }
 
 // put writes a mailbox's record, also where nothing has changed: an answer that
 // repeats another must not overtake the sync of that one.
-func (s *Store) put(b *pebble.Batch, id frame.ShareID, r *relay.Record) error {
+func (s *Store) put(d *draft, id frame.ShareID, r *relay.Record) error {
 	v, err := encodeRecord(r)
 	if err != nil {
 		return err
 	}
-	return b.Set(s.name(id).key('r'), v, nil)
+	return d.Set(s.name(id).key('r'), v, nil)
 }
 
 // Create implements relay.Store.
 func (s *Store) Create(_ context.Context, id frame.ShareID, m relay.Mailbox) error {
-	b := s.db.NewBatch()
-	defer b.Close()
-	if err := s.create(id, m, b); err != nil {
-		return err
+	err := s.write(s.name(id), func(d *draft) error { return s.create(id, m, d) })
+	if err == nil {
+		s.watch.Tell(id)
 	}
-	if err := b.SyncWait(); err != nil {
-		return err
-	}
-	s.watch.Tell(id)
-	return nil
+	return err
 }
 
-func (s *Store) create(id frame.ShareID, m relay.Mailbox, b *pebble.Batch) error {
-	mu := s.stripe(id)
-	mu.Lock()
-	defer mu.Unlock()
-	n := s.name(id)
+func (s *Store) create(id frame.ShareID, m relay.Mailbox, d *draft) error {
 	r, err := s.box(id)
-	switch {
-	case err == nil:
+	if err == nil {
 		if err := r.Same(m); err != nil {
 			return err
 		}
-	case !errors.Is(err, relay.ErrAbsent):
+		return s.put(d, id, r)
+	}
+	if !errors.Is(err, relay.ErrAbsent) {
 		return err
-	case s.boxes.Load() >= int64(s.limits.Mailboxes):
+	}
+	n := s.name(id)
+	if err := s.eraseStale(d, n); err != nil {
+		return err
+	}
+	m.Expires = m.Expires.Truncate(time.Second)
+	fresh := relay.NewRecord(m)
+	boxes, tombs := s.boxes.Load()+d.boxes, s.tombs.Load()+d.tombs
+	if boxes >= int64(s.limits.Mailboxes) || boxes+tombs >= int64(s.limits.Names) {
 		return relay.ErrStorage
-	default:
-		if err := s.hasRoom(); err != nil {
-			return err
-		}
-		if err := s.eraseStale(b, n); err != nil {
-			return err
-		}
-		m.Expires = m.Expires.Truncate(time.Second)
-		fresh := relay.NewRecord(m)
-		r = &fresh
-		if err := b.Set(due(m.Expires, 'm', n), nil, nil); err != nil {
-			return err
-		}
-		s.boxes.Add(1)
 	}
-	if err := s.put(b, id, r); err != nil {
+	if err := s.hasRoom(int(fresh.Size())); err != nil {
 		return err
 	}
-	return s.db.ApplyNoSyncWait(b, pebble.Sync)
+	d.boxes++
+	return errors.Join(d.Set(due(m.Expires, 'm', n), nil, nil), s.put(d, id, &fresh))
 }
 
 // eraseStale erases a mailbox or tombstone of the same name whose time is up and
 // that no sweep has met yet.
-func (s *Store) eraseStale(b *pebble.Batch, n name) error {
+func (s *Store) eraseStale(d *draft, n name) error {
 	if v, err := s.read(n.key('r')); err == nil {
 		old, err := decodeRecord(v)
 		if err != nil {
 			return err
 		}
-		return s.erase(b, n, old.Expires)
+		return s.erase(d, n, old.Expires)
 	}
 	if v, err := s.read(tombKey(n)); err == nil && len(v) >= 8 {
-		old := time.Unix(int64(binary.BigEndian.Uint64(v)), 0)
-		return errors.Join(b.Delete(tombKey(n), nil), b.Delete(due(old, 't', n), nil))
+		return s.eraseTomb(d, n, time.Unix(int64(binary.BigEndian.Uint64(v)), 0))
 	}
 	return nil
 }
 
-// erase adds to a batch the erasure of a mailbox, tombstone left out.
-func (s *Store) erase(b *pebble.Batch, n name, expires time.Time) error {
+// erase adds the erasure of a mailbox, tombstone left out.
+func (s *Store) erase(d *draft, n name, expires time.Time) error {
 	from, to := n.all()
-	s.boxes.Add(-1)
-	return errors.Join(b.DeleteRange(from, to, nil), b.Delete(due(expires, 'm', n), nil), b.Set([]byte{'d'}, nil, nil))
+	d.boxes--
+	return errors.Join(d.DeleteRange(from, to, nil), d.Delete(due(expires, 'm', n), nil), d.Set([]byte{'d'}, nil, nil))
 }
 
-// eraseLane adds to a batch the erasure of a lane's logs.
-func (s *Store) eraseLane(b *pebble.Batch, id frame.ShareID, lane frame.Candidate) error {
+func (s *Store) eraseTomb(d *draft, n name, expires time.Time) error {
+	d.tombs--
+	return errors.Join(d.Delete(tombKey(n), nil), d.Delete(due(expires, 't', n), nil), d.Set([]byte{'d'}, nil, nil))
+}
+
+// eraseLane adds the erasure of a lane's logs.
+func (s *Store) eraseLane(d *draft, id frame.ShareID, lane frame.Candidate) error {
 	from := s.name(id).key('f', s.laneName(id, lane))
-	return errors.Join(b.DeleteRange(from, after(from), nil), b.Set([]byte{'d'}, nil, nil))
+	return errors.Join(d.DeleteRange(from, after(from), nil), d.Set([]byte{'d'}, nil, nil))
 }
 
 // Offer implements relay.Store.
 func (s *Store) Offer(_ context.Context, id frame.ShareID, offer frame.Frame) error {
-	defer s.soil()
-	return s.change(id, func(r *relay.Record, b *pebble.Batch) error {
+	return s.change(id, func(r *relay.Record, d *draft) error {
 		erased, err := r.NextOffer(offer)
 		for _, lane := range erased {
-			err = errors.Join(err, s.eraseLane(b, id, lane))
+			err = errors.Join(err, s.eraseLane(d, id, lane))
 		}
 		return err
 	})
@@ -163,20 +180,23 @@ func (s *Store) Append(_ context.Context, id frame.ShareID, lane frame.Candidate
 }
 
 func (s *Store) add(id frame.ShareID, rule func(*relay.Record, func(relay.Slot) (frame.Frame, error)) ([]relay.Entry, error)) error {
-	return s.change(id, func(r *relay.Record, b *pebble.Batch) error {
+	return s.change(id, func(r *relay.Record, d *draft) error {
 		entries, err := rule(r, func(slot relay.Slot) (frame.Frame, error) { return s.frame(id, slot) })
 		if err != nil {
 			return err
 		}
-		if len(entries) > 0 {
-			if err := s.hasRoom(); err != nil && len(entries[0].Frame) > 1100 {
-				return err // small frames still fit: those that end a share
-			}
-		}
+		size := 0
 		for _, e := range entries {
-			if err := s.putEntry(b, id, e); err != nil {
+			size += len(e.Frame)
+			if err := s.putEntry(d, id, e); err != nil {
 				return err
 			}
+		}
+		if size == 0 {
+			return nil
+		}
+		if err := s.hasRoom(size); err != nil && !relay.Small(entries) {
+			return err // small frames still fit: those that end a share
 		}
 		return nil
 	})
@@ -186,14 +206,14 @@ func (s *Store) slotKey(id frame.ShareID, slot relay.Slot) []byte {
 	return s.name(id).key('f', s.laneName(id, slot.Lane), []byte{byte(slot.Side)}, u64(slot.Seq))
 }
 
-func (s *Store) putEntry(b *pebble.Batch, id frame.ShareID, e relay.Entry) error {
-	if err := b.Set(s.slotKey(id, e.Slot), e.Frame, nil); err != nil {
+func (s *Store) putEntry(d *draft, id frame.ShareID, e relay.Entry) error {
+	if err := d.Set(s.slotKey(id, e.Slot), e.Frame, nil); err != nil {
 		return err
 	}
 	if e.Side != relay.ReceiverSide {
 		return nil
 	}
-	return b.Set(s.name(id).key('n', u64(e.Number)), append(e.Lane[:], u64(e.Seq)...), nil)
+	return d.Set(s.name(id).key('n', u64(e.Number)), append(e.Lane[:], u64(e.Seq)...), nil)
 }
 
 // frame reads a frame of a log.
@@ -209,8 +229,6 @@ func (s *Store) frame(id frame.ShareID, slot relay.Slot) (frame.Frame, error) {
 	return f, nil
 }
 
-const pieceBytes = 1 << 20
-
 // Read implements relay.Store.
 func (s *Store) Read(_ context.Context, id frame.ShareID, lane frame.Candidate, side relay.Side, from uint64) ([]frame.Frame, error) {
 	r, err := s.box(id)
@@ -222,7 +240,7 @@ func (s *Store) Read(_ context.Context, id frame.ShareID, lane frame.Candidate, 
 		return nil, err
 	}
 	var out []frame.Frame
-	for size := 0; from < end && size < pieceBytes; from++ {
+	for size := 0; from < end && size < relay.PieceSize; from++ {
 		f, err := s.frame(id, relay.Slot{Lane: lane, Side: side, Seq: from})
 		if errors.Is(err, pebble.ErrNotFound) {
 			return out, nil // the lane was erased in between; the next look says so
@@ -242,7 +260,7 @@ func (s *Store) Claims(_ context.Context, id frame.ShareID, after uint64) ([]fra
 		return nil, err
 	}
 	var out []frame.Frame
-	for size := 0; after < r.Claims && size < pieceBytes; after++ {
+	for size := 0; after < r.Claims && size < relay.PieceSize; after++ {
 		f, err := s.claim(id, after)
 		if err != nil {
 			return nil, err
@@ -269,10 +287,10 @@ func (s *Store) claim(id frame.ShareID, number uint64) (frame.Frame, error) {
 
 // Confirm implements relay.Store.
 func (s *Store) Confirm(_ context.Context, id frame.ShareID, lane frame.Candidate, claim [32]byte) error {
-	return s.change(id, func(r *relay.Record, b *pebble.Batch) error {
+	return s.change(id, func(r *relay.Record, d *draft) error {
 		erased, err := r.ConfirmLane(lane, claim)
 		if err == nil && erased {
-			err = s.eraseLane(b, id, lane)
+			err = s.eraseLane(d, id, lane)
 		}
 		return err
 	})
@@ -280,11 +298,10 @@ func (s *Store) Confirm(_ context.Context, id frame.ShareID, lane frame.Candidat
 
 // Close implements relay.Store.
 func (s *Store) Close(_ context.Context, id frame.ShareID, closing frame.Frame) error {
-	defer s.soil()
-	return s.change(id, func(r *relay.Record, b *pebble.Batch) error {
+	return s.change(id, func(r *relay.Record, d *draft) error {
 		erased, err := r.CloseLane(closing)
 		if err == nil && erased {
-			err = s.eraseLane(b, id, closing.Candidate())
+			err = s.eraseLane(d, id, closing.Candidate())
 		}
 		return err
 	})
@@ -292,27 +309,17 @@ func (s *Store) Close(_ context.Context, id frame.ShareID, closing frame.Frame) 
 
 // Delete implements relay.Store.
 func (s *Store) Delete(_ context.Context, id frame.ShareID, proof frame.Proof) error {
-	b := s.db.NewBatch()
-	defer b.Close()
-	err := s.entomb(id, proof, b)
+	err := s.write(s.name(id), func(d *draft) error { return s.entomb(id, proof, d) })
 	if gone := (*relay.GoneError)(nil); errors.As(err, &gone) {
 		return s.db.LogData(nil, pebble.Sync) // not before the first one's sync
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		s.watch.Tell(id)
 	}
-	if err := b.SyncWait(); err != nil {
-		return err
-	}
-	s.soil()
-	s.watch.Tell(id)
-	return nil
+	return err
 }
 
-func (s *Store) entomb(id frame.ShareID, proof frame.Proof, b *pebble.Batch) error {
-	mu := s.stripe(id)
-	mu.Lock()
-	defer mu.Unlock()
+func (s *Store) entomb(id frame.ShareID, proof frame.Proof, d *draft) error {
 	r, err := s.box(id)
 	if err != nil {
 		return err
@@ -320,9 +327,6 @@ func (s *Store) entomb(id frame.ShareID, proof frame.Proof, b *pebble.Batch) err
 	n := s.name(id)
 	v := u64(uint64(r.Expires.Unix()))
 	v = append(append(v, proof.H[:]...), proof.Over[:]...)
-	err = errors.Join(s.erase(b, n, r.Expires), b.Set(tombKey(n), v, nil), b.Set(due(r.Expires, 't', n), nil, nil))
-	if err != nil {
-		return err
-	}
-	return s.db.ApplyNoSyncWait(b, pebble.Sync)
+	d.tombs++
+	return errors.Join(s.erase(d, n, r.Expires), d.Set(tombKey(n), v, nil), d.Set(due(r.Expires, 't', n), nil, nil))
 }
