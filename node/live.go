@@ -171,7 +171,7 @@ func (l *Live) meeting(ctx context.Context) discovery.Meeting {
 	r := l.record
 	k := r.Link().Keys()
 	m := discovery.Meeting{
-		ID: r.ID, Role: r.Role, Topic: k.Topic, Key: k.Path, Relay: r.Relay, View: k.View, Token: r.Token,
+		ID: r.ID, Role: r.Role, Topic: k.Topic, Key: k.Path, Relay: r.Relay, View: r.view(), Token: r.Token,
 		First: func() []frame.Frame {
 			if f := l.first.Load(); f != nil {
 				return *f
@@ -358,7 +358,7 @@ func (l *Live) settle(version uint64) (bool, error) {
 		l.update(Update{Stored: true}, nil)
 		return false, nil
 	}
-	l.record.Settled = true
+	l.record.settle()
 	fault.Point("node.settled", "unsaved")
 	if l.saved {
 		if err := save(l.device.Vault, l.id, l.record); err != nil {

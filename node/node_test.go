@@ -314,6 +314,46 @@ func (p *party) resume() {
 	p.start(r)
 }
 
+// TestReceiverThatDiesAfterItsLastWordStillSaysIt: an ended share has forgotten
+// its keys, and must not have lost the way to the mailbox with them. Else the
+// sender would wait for an answer for ever.
+func TestReceiverThatDiesAfterItsLastWordStillSaysIt(t *testing.T) {
+	relay := startRelay(t)
+	alice, bob := newParty(t), newParty(t)
+	offer := alice.offer(relay, "x")
+	alice.start(offer)
+	alice.stored(share.Offered)
+	alice.stop()
+	bob.start(bob.open(offer))
+	bob.previewed()
+	bob.accept()
+	bob.stored(share.Claimed)
+	bob.stop()
+	alice.resume()
+	alice.stored(share.Granted)
+	alice.stop()
+	paths := bob.Finders
+	bob.Finders = nil
+	bob.resume()
+	if err := bob.live.Do(t.Context(), share.Decline{Reason: "no, thanks"}); err != nil {
+		t.Fatal(err)
+	}
+	bob.stop()
+	if strings.Contains(string(bob.vault.records["id"]), string(offer.Secret[:])) {
+		t.Error("an ended share keeps the link's secret")
+	}
+	bob.Finders = paths
+	bob.resume()
+	alice.resume()
+	alice.state(share.Declined)
+	if err := errors.Join(alice.live.Wait(), bob.live.Wait()); err != nil {
+		t.Error(err)
+	}
+	if bob.live.Record().View != [32]byte{} {
+		t.Error("a settled share keeps a capability")
+	}
+}
+
 func TestLinkOpenedBeforeTheMailboxIsThere(t *testing.T) {
 	relay := startRelay(t)
 	alice, bob := newParty(t), newParty(t)

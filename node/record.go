@@ -29,6 +29,7 @@ type Record struct {
 	App      bool           `cbor:"12,keyasint,omitempty"` // the link is of the app's scheme
 	Preimage [32]byte       `cbor:"13,keyasint"`           // a sender's c, to create the mailbox with
 	Ended    time.Time      `cbor:"14,keyasint"`           // by the wall clock; zero while it lives
+	View     [32]byte       `cbor:"15,keyasint"`           // of a share that has ended and is not settled: the link's capability
 }
 
 const recordVersion = 1
@@ -102,12 +103,25 @@ func wrapRecord(err error) error {
 	return fmt.Errorf("%w: %w", ErrRecord, err)
 }
 
-// erase forgets what an ended share must not keep.
+// erase forgets what an ended share must not keep. What it still has to say
+// must reach the mailbox, also after a crash: until then the capability that
+// lets it in stays. It opens nothing that is sealed.
 func (r *Record) erase(now time.Time) {
 	if r.Ended.IsZero() {
-		r.Ended = now
+		r.Ended, r.View = now, r.Link().Keys().View
 	}
 	r.Secret = [16]byte{}
+}
+
+// settle forgets the rest.
+func (r *Record) settle() { r.Settled, r.View = true, [32]byte{} }
+
+// view is the capability with which the share's mailbox is asked.
+func (r Record) view() [32]byte {
+	if !r.Ended.IsZero() {
+		return r.View
+	}
+	return r.Link().Keys().View
 }
 
 // Retarget returns the record with another state of the receiver's format: where
