@@ -202,10 +202,10 @@ func (a *app) haltCopies(ctx context.Context) error {
 			continue // list and show tell what is the matter with it
 		}
 		state, _, _, err := r.State()
-		if err != nil || state.Ended() || state == share.Unresolved {
+		if err != nil || state.Ended() {
 			continue
 		}
-		if err := a.halt(ctx, dev, id, r); err != nil {
+		if err := a.halt(ctx, dev, id); err != nil {
 			return err
 		}
 		halted++
@@ -216,7 +216,16 @@ func (a *app) haltCopies(ctx context.Context) error {
 	return a.vault.Adopt()
 }
 
-func (a *app) halt(ctx context.Context, dev *node.Device, id string, r node.Record) error {
+func (a *app) halt(ctx context.Context, dev *node.Device, id string) error {
+	lock, err := a.hold(id)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	r, err := dev.Load(id)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	live, err := dev.Start(ctx, id, r, nil)
