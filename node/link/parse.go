@@ -152,7 +152,7 @@ func parse(s string) (Link, error) {
 	}
 	kind, id, query, secret := part[3], part[4], strings.TrimPrefix(part[5], "?"), strings.TrimPrefix(part[6], "#")
 	l := Link{App: strings.EqualFold(part[1], appScheme)}
-	if err := l.follow(strings.ToLower(part[1]), part[2]); err != nil {
+	if err := l.follow(strings.ToLower(part[1]), strings.ToLower(part[2])); err != nil {
 		return Link{}, err
 	}
 	switch {

@@ -69,8 +69,12 @@ func canonicalHost(scheme, host string) (string, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0 || port[0] == '0') {
 		return "", fmt.Errorf("%w: its relay's port is none", ErrDamaged)
 	}
-	if addr, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
-		if name = addr.String(); addr.Is6() {
+	inside, bracketed := strings.CutPrefix(strings.TrimSuffix(name, "]"), "[")
+	if addr, err := netip.ParseAddr(inside); err == nil {
+		if addr.Is6() != bracketed {
+			return "", errHost
+		}
+		if name = addr.String(); bracketed {
 			name = "[" + name + "]"
 		}
 	} else if !isName(name) || numeric.MatchString(name) {
