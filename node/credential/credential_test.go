@@ -161,14 +161,19 @@ func TestAgeIdentityDecryptsOverThere(t *testing.T) {
 // TestProvisioningInformationIsReadWithinBounds is FMT-03.
 func TestProvisioningInformationIsReadWithinBounds(t *testing.T) {
 	good := `{"format":"file","content":{"name":"a","mode":384,"data":"eA=="}`
-	for what, s := range map[string]string{"as sent": good + "}", "unknown keys": good + `,"x":{"y":[1,2]}}`} {
+	empty, err := OfferFile("nothing in it", 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, s := range map[string]string{"as sent": good + "}", "an empty file": string(empty), "unknown keys": good + `,"x":{"y":[1,2]}}`} {
 		if _, err := (File{}).Receive(t.Context(), Turn{State: []byte("{}"), In: []byte(s)}); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	for what, s := range map[string]string{
 		"nothing": "", "no object": "7", "another format": `{"format":"wifi","content":{}}`, "no content": `{"format":"file"}`,
-		"doubled keys": good + `,"format":"file"}`, "two values": good + "}{}", "wrong types": `{"format":"file","content":{"name":7}}`,
+		"doubled keys": good + `,"format":"file"}`, "doubled but for the case": `{"Format":"file",` + good[1:] + "}",
+		"no data": `{"format":"file","content":{"name":"a","mode":384}}`, "null for content": `{"format":"file","content":null}`, "two values": good + "}{}", "wrong types": `{"format":"file","content":{"name":7}}`,
 		"10,000 levels": good + `,"x":` + strings.Repeat("[", 10000) + strings.Repeat("]", 10000) + "}", "too large": strings.Repeat(" ", MaxMessage) + good + "}",
 	} {
 		if _, err := (File{}).Receive(t.Context(), Turn{State: []byte("{}"), In: []byte(s)}); !errors.Is(err, ErrFinal) {

@@ -22,6 +22,9 @@ type fileContent struct {
 
 // OfferFile returns the first state of a sender that shares a file.
 func OfferFile(name string, mode fs.FileMode, data []byte) ([]byte, error) {
+	if data == nil {
+		data = []byte{} // an empty file has data: none
+	}
 	return EncodeInfo(File{}.Name(), fileContent{cleanName(name), mode.Perm(), data})
 }
 
@@ -45,6 +48,9 @@ func (f File) Receive(_ context.Context, t Turn) (Answer, error) {
 	var c fileContent
 	if err := DecodeInfo(t.In, f.Name(), &c); err != nil {
 		return Answer{}, err
+	}
+	if c.Data == nil {
+		return Answer{}, fmt.Errorf("%w: the content of the file is missing", ErrFinal)
 	}
 	return receiveFile(t, cleanName(c.Name), c.Mode, c.Data)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // MaxMessage is the largest message of a dialogue, in bytes.
@@ -13,7 +14,7 @@ const MaxMessage = 1 << 20
 
 // Info is provisioning information: what the receiver needs to add a
 // credential, as one message. On the wire it is a JSON object with "format" and
-// "content"; other top-level keys are tolerated, doubled ones are not.
+// "content"; other top-level keys are tolerated, doubled ones are not. PROTOCOL.md has the rest.
 type Info struct {
 	Format  string          `json:"format"`
 	Content json.RawMessage `json:"content"`
@@ -94,6 +95,7 @@ func value(d *json.Decoder, depth int) error {
 				return err
 			}
 			name, _ := k.(string)
+			name = strings.ToLower(strings.ToUpper(name)) // encoding/json takes names in any case
 			if keys[name] {
 				return fmt.Errorf("a key stands in it twice")
 			}
