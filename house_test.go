@@ -52,6 +52,8 @@ var rooms = map[string]room{
 	"simulations/bench":       {[]string{"simulations/wire"}, "it runs the real programs, and sees what a person sees"},
 	"simulations/bench/empty": {nil, "a program that does nothing"},
 
+	"interop": {nil, "a second implementation by the pages alone: it imports nothing of ours, and its tests run the real programs"},
+
 	"cmd/sparekey":       {[]string{"*"}, "it wires everything"},
 	"cmd/sparekey-relay": {[]string{"relay", "relay/disk", "relay/wire"}, "a relay holds no device's code"},
 
@@ -73,9 +75,13 @@ var outside = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/sparekey", "cmd/sparekey-relay"}, "commands only"},
 }
 
+// apart are the packages whose tests, too, may import nothing of ours.
+var apart = []string{"interop"}
+
 type listed struct {
-	ImportPath string
-	Imports    []string
+	ImportPath                string
+	Imports                   []string
+	TestImports, XTestImports []string
 }
 
 func TestImportsPointOneWay(t *testing.T) {
@@ -88,6 +94,13 @@ func TestImportsPointOneWay(t *testing.T) {
 		if !ok {
 			t.Errorf("%s stands in no row of the house: decide what it may import, and why", name)
 			continue
+		}
+		if slices.Contains(apart, name) {
+			for _, imported := range slices.Concat(p.TestImports, p.XTestImports) {
+				if strings.HasPrefix(imported, module) {
+					t.Errorf("a test in %s imports %s; it may not: %s", name, imported, r.why)
+				}
+			}
 		}
 		for _, imported := range p.Imports {
 			if ours, ok := strings.CutPrefix(imported, module+"/"); ok {
@@ -113,7 +126,7 @@ func within(imported, what string) bool {
 
 func packages(t *testing.T) (all []listed) {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "./...").Output()
 	if err != nil {
 		t.Fatal("go list: ", err)
 	}

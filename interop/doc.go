@@ -1,0 +1,14 @@
+// Package interop holds a second sparekey, small and made for tests: a link's
+// reader, a receiver and a sender that were written from the PROTOCOL.md pages
+// alone, over crypto primitives, net/http and JSON. It imports nothing of ours,
+// and house_test.go sees to that. Its tests do two things:
+//
+//   - they hand shares over between it and the real programs, both ways, with a
+//     real relay between them: what they agree on is what the pages say;
+//   - they do each case of the test vectors that the other packages publish.
+//
+// So all of it stands in files of tests. Where it had to guess, a page was
+// wrong or silent, and the page was mended.
+//
+// It is no model for a device: it saves nothing, so a crash loses its share.
+package interop
