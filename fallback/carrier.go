@@ -159,7 +159,8 @@ type track struct {
 	path    discovery.Path
 	has     map[[32]byte]bool // frames it has taken
 	agrees  *discovery.Decision
-	busy    bool
+	sending bool               // frames are under way
+	settles bool               // the decision is under way
 	failed  map[errand]backoff // what failed last time, and when to try again
 	blame   int
 	replies chan []frame.Frame
@@ -304,20 +305,23 @@ func (r *run) work() time.Duration {
 	next := time.Hour
 	now := time.Now()
 	for _, t := range r.tracks {
-		if !t.busy {
-			next = min(next, r.serve(t, now))
-		}
+		next = min(next, r.serve(t, now))
 	}
 	r.settle()
 	return next
 }
 
-// serve starts the next piece of work that is due on a path that is free, frames
-// before the decision. It returns how long it is until more is due. The decision
-// doesn't wait for frames that fail: a lane may have to be confirmed first, or
-// the share is over.
+// serve starts the next piece of work that is due on a path, frames before the
+// decision: one request with frames at a time, and one for the decision. Frames
+// don't wait for the answer to a decision: the grant would stand a round trip
+// behind the confirm. The decision doesn't wait for frames that fail: a lane may
+// have to be confirmed first, or the share is over. serve returns how long it is
+// until more is due.
 func (r *run) serve(t *track, now time.Time) (wait time.Duration) {
 	wait = time.Hour
+	if t.sending {
+		return wait
+	}
 	due := func(e errand) bool {
 		left := t.failed[e].until.Sub(now)
 		if left > 0 {
@@ -327,15 +331,15 @@ func (r *run) serve(t *track, now time.Time) (wait time.Duration) {
 	}
 	for _, frames := range t.lacks(r.load.Frames) {
 		if e := (errand{candidate: frames[0].Candidate()}); due(e) {
-			t.busy = true
+			t.sending = true
 			r.running.Go(func() { r.bring(result{track: t, errand: e, sent: frames, err: t.path.Send(r.ctx, frames...)}) })
 			return wait
 		}
 	}
 	box, stores := t.path.(discovery.Mailbox)
 	d := r.load.Decision
-	if e := (errand{decide: true}); stores && !t.agreed(d) && due(e) {
-		t.busy = true
+	if e := (errand{decide: true}); stores && !t.settles && !t.agreed(d) && due(e) {
+		t.settles = true
 		r.running.Go(func() { r.bring(result{track: t, errand: e, decided: &d, err: box.Settle(r.ctx, d)}) })
 	}
 	return wait
@@ -351,7 +355,11 @@ func (r *run) take(res result) {
 		r.drop(t)
 		return
 	}
-	t.busy = false
+	if res.errand.decide {
+		t.settles = false
+	} else {
+		t.sending = false
+	}
 	if res.err != nil {
 		t.failed[res.errand] = t.failed[res.errand].again(time.Now(), r.c.config.Jitter())
 		return
@@ -362,6 +370,7 @@ func (r *run) take(res result) {
 	}
 	if res.decided != nil {
 		t.agrees = res.decided
+		clear(t.failed) // frames may have failed for the lack of it
 	}
 }
 

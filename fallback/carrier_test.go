@@ -20,6 +20,7 @@ type box struct {
 	retired bool
 	calls   []string
 	sent    []frame.Frame
+	settles chan struct{} // nil, or where Settle waits for its answer
 	in      chan []frame.Frame
 	closed  bool
 }
@@ -49,8 +50,11 @@ func (b *box) Settle(_ context.Context, d discovery.Decision) error {
 		what = "delete"
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.calls = append(b.calls, what)
+	b.mu.Unlock()
+	if b.settles != nil {
+		<-b.settles
+	}
 	return nil
 }
 
@@ -161,6 +165,23 @@ func TestFramesGoBeforeTheDeleteAndADeleteDoesNotWaitForThem(t *testing.T) {
 		if got := <-c.Settled(); got != v {
 			t.Error("a deleted mailbox settles the load")
 		}
+	})
+}
+
+func TestFramesDoNotWaitForTheAnswerToADecision(t *testing.T) {
+	b := &box{}
+	carry(t, b, func(c *Carrier) {
+		b.settles = make(chan struct{})
+		pinned := discovery.Decision{Pinned: ann}
+		c.Carry(Load{Decision: pinned})
+		b.did(t, "a pin", "settle")
+		v := c.Carry(Load{Frames: []frame.Frame{claim}, Decision: pinned})
+		b.did(t, "a grant while the pin is unanswered", "send data")
+		close(b.settles)
+		if got := <-c.Settled(); got != v {
+			t.Errorf("settled is version %d, want %d", got, v)
+		}
+		b.did(t, "once it is answered")
 	})
 }
 
