@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,7 +14,10 @@ import (
 )
 
 // A Lock is this process's hold on a share. It ends with the process.
-type Lock struct{ f *os.File }
+type Lock struct {
+	f     *os.File
+	draft string // the share's; in use only under the lock
+}
 
 // Lock takes hold of a share, or returns ErrHeld.
 func (v *Vault) Lock(id string) (*Lock, error) {
@@ -26,7 +30,7 @@ func (v *Vault) Lock(id string) (*Lock, error) {
 			return nil, fmt.Errorf("the share can't be locked: %w", err)
 		case sameFile(f):
 			fault.Point("vault.lock", "held")
-			return &Lock{f}, nil
+			return &Lock{f, draftOf(v.share(id))}, nil
 		}
 		f.Close() // who held it has removed the share meanwhile: this is the lock of nothing
 	}
@@ -70,8 +74,13 @@ func sameFile(f *os.File) bool {
 	return err == nil && os.SameFile(open, named)
 }
 
-// Release lets go of the share.
-func (l *Lock) Release() error { return l.f.Close() }
+// Release lets go of the share, and leaves no draft of it.
+func (l *Lock) Release() error {
+	if err := os.Remove(l.draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, l.f.Close())
+	}
+	return l.f.Close()
+}
 
 // Listen listens on the share's socket. Only who holds its lock may call it: a
 // socket that a dead process left is removed.

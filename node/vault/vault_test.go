@@ -49,20 +49,49 @@ func TestWhatWasSavedIsLoaded(t *testing.T) {
 	}
 }
 
-// TestOverwrittenRecordIsInNoFile is a part of VLT-03.
+// TestOverwrittenRecordIsInNoFile is a part of VLT-03. While the share is held
+// there may be a draft, but nothing in it.
 func TestOverwrittenRecordIsInNoFile(t *testing.T) {
 	home := t.TempDir()
 	v := open(t, home)
-	if err := errors.Join(v.Save("aaaaaaaa", []byte("secret content")), v.Save("aaaaaaaa", []byte("x"))); err != nil {
+	lock, err := v.Lock("aaaaaaaa")
+	if err != nil {
 		t.Fatal(err)
 	}
-	entries, _ := os.ReadDir(filepath.Join(home, "shares"))
-	if len(entries) != 1 {
-		t.Errorf("%d files are left, want the one", len(entries))
+	for range 3 {
+		if err := errors.Join(v.Save("aaaaaaaa", bytes.Repeat([]byte("secret content"), 1000)), v.Save("aaaaaaaa", []byte("x"))); err != nil {
+			t.Fatal(err)
+		}
+		if n := bytesUnder(t, v.share("")); n > 60 {
+			t.Errorf("%d bytes are in the files, want those of the last record alone", n)
+		}
 	}
-	if b, _ := os.ReadFile(v.share("aaaaaaaa")); bytes.Contains(b, []byte("secret")) || len(b) > 60 {
-		t.Error("an older record's bytes are left")
+	if got, err := v.Load("aaaaaaaa"); err != nil || string(got) != "x" {
+		t.Errorf("loaded %q, %v", got, err)
 	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	entries, _ := os.ReadDir(v.share(""))
+	if len(entries) != 2 {
+		t.Errorf("left are %v, want the record and its lock", entries)
+	}
+}
+
+func bytesUnder(t *testing.T, dir string) (n int64) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += info.Size()
+	}
+	return n
 }
 
 // TestVLT02CRS04ChangedOrTornFileIsRefusedAndLeft changes one bit anywhere, and
