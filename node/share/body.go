@@ -75,6 +75,9 @@ const (
 // comes from the other device itself, and is treated as a word unknown.
 func decodeBody(b []byte) (body, error) {
 	var v body
+	if err := checkBody(b); err != nil {
+		return body{}, err
+	}
 	if err := decode(b, &v); err != nil {
 		return body{}, err
 	}

@@ -39,3 +39,15 @@ func record[M any](t *testing.T, side string, rules []rule[M], missing *[]func()
 		t.Cleanup(func() { rules[i] = r })
 	}
 }
+
+// A Body is what a data frame carries.
+type Body = body
+
+// DecodeBody reads a body as a device does; a word that isn't known is no error.
+func DecodeBody(b []byte) (Body, error) { return decodeBody(b) }
+
+// EncodeBody writes a body as a device does.
+func EncodeBody(b Body) []byte { return encode(b) }
+
+// Pieces splits a message over bodies.
+func Pieces(msg []byte, grants bool) []Body { return pieces(msg, grants) }

@@ -51,6 +51,9 @@ func (p Preview) Encode() ([]byte, error) {
 // DecodePreview reads a preview and checks its bounds.
 func DecodePreview(b []byte) (Preview, error) {
 	var p Preview
+	if _, err := previewShape.read(b); err != nil {
+		return Preview{}, fmt.Errorf("%w: %w", ErrPreview, err)
+	}
 	if err := decode(b, &p); err != nil {
 		return Preview{}, fmt.Errorf("%w: %w", ErrPreview, err)
 	}
