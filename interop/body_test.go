@@ -52,8 +52,8 @@ func decodeBody(raw []byte) (body, error) {
 		take(m, 5, &b.more), take(m, 6, &b.grants), take(m, 7, &b.reason), take(m, 8, &proof)); err != nil {
 		return body{}, err
 	}
-	if proof != nil {
-		if err := errors.Join(take(proof, 1, &b.h), take(proof, 2, &b.over)); err != nil {
+	if proof.pairs != nil {
+		if err := errors.Join(proof.err, take(proof, 1, &b.h), take(proof, 2, &b.over)); err != nil {
 			return body{}, err
 		}
 		if len(b.h) != 32 || len(b.over) != 32 {
@@ -91,8 +91,7 @@ type preview struct {
 }
 
 func (p preview) encode() []byte {
-	b := encode([]field{{1, p.format}, {2, p.title}, {3, p.note}, {4, p.issuer}, {5, p.life}, {6, p.grace}, {7, p.factor}})
-	return b
+	return encode([]field{{1, p.format}, {2, kept(p.title)}, {3, p.note}, {4, p.issuer}, {5, p.life}, {6, p.grace}, {7, p.factor}})
 }
 
 func decodePreview(raw []byte) (preview, error) {

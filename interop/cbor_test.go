@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -12,18 +13,16 @@ import (
 // A field is one pair of a map that is to be written; the keys come in order.
 type field struct {
 	key   uint64
-	value any // uint64, []byte, string, bool, []field; zero values are left out
+	value any // uint64, []byte, string, bool, []field; what is empty is left out, but numbers
 }
 
+// A kept text is written also if it is empty.
+type kept string
+
 func encode(fields []field) []byte {
-	var kept []field
+	fields = slices.DeleteFunc(slices.Clone(fields), func(f field) bool { return absent(f.value) })
+	b := head(nil, 5, uint64(len(fields)))
 	for _, f := range fields {
-		if !absent(f.value) {
-			kept = append(kept, f)
-		}
-	}
-	b := head(nil, 5, uint64(len(kept)))
-	for _, f := range kept {
 		b = encodeValue(head(b, 0, f.key), f.value)
 	}
 	return b
@@ -51,6 +50,8 @@ func encodeValue(b []byte, v any) []byte {
 		return append(head(b, 2, uint64(len(v))), v...)
 	case string:
 		return append(head(b, 3, uint64(len(v))), v...)
+	case kept:
+		return append(head(b, 3, uint64(len(v))), v...)
 	case bool:
 		return append(b, 0xf5) // a false is left out
 	case []field:
@@ -77,9 +78,11 @@ func head(b []byte, major byte, n uint64) []byte {
 
 // Values that are read, beside uint64, []byte, string and bool.
 type (
-	cborMap map[any]any
-	null    struct{}
-	other   struct{} // negative numbers, floats, arrays: no key of ours has one
+	cborMap struct {
+		pairs map[uint64]any
+		err   error // keys that are doubled or no unsigned numbers: told only if the map is used
+	}
+	other struct{} // null, negative numbers, floats, arrays: no key of ours has one
 )
 
 var errCBOR = errors.New("not the CBOR of a body")
@@ -89,9 +92,9 @@ func decodeMap(b []byte) (cborMap, error) {
 	v, rest, err := decodeValue(b, 1)
 	m, ok := v.(cborMap)
 	if err != nil || !ok || len(rest) > 0 {
-		return nil, errCBOR
+		return cborMap{}, errCBOR
 	}
-	return m, nil
+	return m, m.err
 }
 
 // number reads a head's number; indefinite lengths are refused.
@@ -118,7 +121,12 @@ func number(b []byte) (major, info byte, n uint64, rest []byte, err error) {
 	return major, info, n, b[size:], nil
 }
 
-const maxDepth = 8
+// Bounds of all that is read.
+const (
+	maxDepth    = 8
+	maxElements = 4096
+	maxPairs    = 1024
+)
 
 func decodeValue(b []byte, depth int) (any, []byte, error) {
 	major, info, n, b, err := number(b)
@@ -147,12 +155,12 @@ func decodeValue(b []byte, depth int) (any, []byte, error) {
 }
 
 func decodeItems(isMap bool, n uint64, b []byte, depth int) (any, []byte, error) {
-	if depth > maxDepth || n > uint64(len(b)) {
+	if depth > maxDepth || isMap && n > maxPairs || n > maxElements {
 		return nil, nil, errCBOR
 	}
-	m := cborMap{}
+	m := cborMap{pairs: map[uint64]any{}}
 	for range n {
-		var k, v any = other{}, nil
+		var k, v any
 		var err error
 		if isMap {
 			if k, b, err = decodeValue(b, depth+1); err != nil {
@@ -162,12 +170,11 @@ func decodeItems(isMap bool, n uint64, b []byte, depth int) (any, []byte, error)
 		if v, b, err = decodeValue(b, depth+1); err != nil {
 			return nil, nil, err
 		}
-		if number, ok := k.(uint64); ok {
-			if _, twice := m[number]; twice {
-				return nil, nil, errCBOR
-			}
-			m[number] = v
+		key, ok := k.(uint64)
+		if _, twice := m.pairs[key]; !ok || twice {
+			m.err = errCBOR
 		}
+		m.pairs[key] = v
 	}
 	if !isMap {
 		return other{}, b, nil
@@ -179,18 +186,16 @@ func simple(info byte, n uint64, b []byte) (any, []byte, error) {
 	switch {
 	case info == 20 || info == 21:
 		return info == 21, b, nil
-	case info == 22 || info == 23:
-		return null{}, b, nil
 	case info == 24 && n < 32:
 		return nil, nil, errCBOR
 	}
 	return other{}, b, nil
 }
 
-// take moves a key's value to a variable of its type. Absent and null leave it.
+// take moves a key's value to a variable of its type. An absent one leaves it.
 func take[T any](m cborMap, key uint64, to *T) error {
-	v, there := m[key]
-	if _, isNull := v.(null); !there || isNull {
+	v, there := m.pairs[key]
+	if !there {
 		return nil
 	}
 	x, ok := v.(T)
