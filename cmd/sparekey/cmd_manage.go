@@ -201,7 +201,7 @@ func (a *app) resumeReceiver(ctx context.Context, dev *node.Device, id string, r
 		return err
 	}
 	if state == share.Provisioning && (f.out != "" || f.force) {
-		if r, err = r.Retarget(now(), func(state []byte) ([]byte, error) { return credential.Retarget(state, a.options(*f)) }); err != nil {
+		if r, err = a.retarget(id, r, f); err != nil {
 			lock.Release()
 			return err
 		}
@@ -212,6 +212,21 @@ func (a *app) resumeReceiver(ctx context.Context, dev *node.Device, id string, r
 	}
 	defer d.close()
 	return d.awaitReceiver(ctx)
+}
+
+// retarget says anew where the credential goes. That is saved before anything is
+// put there: after a crash in between, the format is asked about this place, and
+// not about the one before.
+func (a *app) retarget(id string, r node.Record, f *receiveFlags) (node.Record, error) {
+	r, err := r.Retarget(now(), func(state []byte) ([]byte, error) { return credential.Retarget(state, a.options(*f)) })
+	if err != nil {
+		return node.Record{}, err
+	}
+	b, err := r.Encode()
+	if err != nil {
+		return node.Record{}, err
+	}
+	return r, a.vault.Save(id, b)
 }
 
 // orders are the commands that change a share from any terminal.
@@ -254,20 +269,42 @@ func (a *app) order(ctx context.Context, prefix string, o order, role discovery.
 	if state.Ended() {
 		return a.ordered(id, o, node.Update{State: state, Reason: reason, Label: label})
 	}
-	d, err := a.takeUp(ctx, id)
-	var held *failure
-	if errors.As(err, &held) && errors.Is(err, vault.ErrHeld) {
-		w, err := a.command(ctx, id, o)
-		if err != nil {
-			return err
-		}
-		return a.ordered(id, o, node.Update{State: w.State, Reason: w.Reason, Label: w.Label})
-	}
-	if err != nil {
+	d, w, err := a.reach(ctx, id, o)
+	switch {
+	case err != nil:
 		return err
+	case d == nil:
+		return a.ordered(id, o, node.Update{State: w.State, Reason: w.Reason, Label: w.Label})
 	}
 	defer d.close()
 	return d.order(ctx, o)
+}
+
+// reach gives an order to the process that holds a share, and returns its answer;
+// or it takes the share up if nobody holds it, for the caller to drive. A holder
+// that ends at this very moment has either done what was asked or let go of the
+// share, so it is tried again until one of the two is seen.
+func (a *app) reach(ctx context.Context, id string, o order) (*drive, word, error) {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	enough := time.After(orderTime)
+	for {
+		d, err := a.takeUp(ctx, id)
+		if err == nil || !errors.Is(err, vault.ErrHeld) {
+			return d, word{}, err
+		}
+		w, err := a.command(ctx, id, o)
+		if err == nil || !errors.Is(err, errNoAnswer) {
+			return nil, w, err
+		}
+		select {
+		case <-again.C:
+		case <-enough:
+			return nil, word{}, fail(exitRefused, "held", "another sparekey process works on this share and doesn't answer. What was asked may have been done.", "sparekey show "+id+" tells; or end that process, and try again").because(err)
+		case <-ctx.Done():
+			return nil, word{}, interrupted(ctx, id, ctx.Err())
+		}
+	}
 }
 
 // answerTime is how long an order waits for the other side or a mailbox.
@@ -286,12 +323,12 @@ func (d *drive) order(ctx context.Context, o order) error {
 	case <-enough.C:
 		d.a.say("The other side doesn't know yet: `sparekey resume %s` tells it.", d.id)
 	case <-ctx.Done():
-		return interrupted(ctx, d.id, ctx.Err())
+		if !d.latest().State.Ended() {
+			return interrupted(ctx, d.id, ctx.Err())
+		}
+		d.a.say("The other side doesn't know yet: `sparekey resume %s` tells it.", d.id)
 	}
-	d.mu.Lock()
-	u := d.last
-	d.mu.Unlock()
-	return d.a.ordered(d.id, o, u)
+	return d.a.ordered(d.id, o, d.latest())
 }
 
 // ordered tells what became of an order.
@@ -328,9 +365,8 @@ func (a *app) forget(ctx context.Context, prefix string, yes bool) error {
 	if err != nil && id == "" {
 		return err
 	}
-	state, _, _, _ := r.State()
-	if !state.Ended() && !yes {
-		ok, err := a.term.confirm(ctx, fmt.Sprintf("This share stands at %s. Forget it all the same? The other side will hear nothing more.", state), false, "--yes")
+	if doubt := unheard(r, err); doubt != "" && !yes {
+		ok, err := a.term.confirm(ctx, doubt+" Forget it all the same?", false, "--yes")
 		if err != nil {
 			return err
 		}
@@ -349,4 +385,18 @@ func (a *app) forget(ctx context.Context, prefix string, yes bool) error {
 	a.say("Forgotten.")
 	a.emit(event{Type: "result", ID: id})
 	return nil
+}
+
+// unheard says what speaks against forgetting a share; "" where nothing does.
+func unheard(r node.Record, err error) string {
+	if err != nil {
+		return fmt.Sprintf("This share can't be read: %v.", err)
+	}
+	switch state, _, _, _ := r.State(); {
+	case !state.Ended():
+		return fmt.Sprintf("This share stands at %s. The other side will hear nothing more.", state)
+	case r.Waiting():
+		return fmt.Sprintf("This share has ended (%s), but the other side may not have heard of it: `sparekey resume` tells it.", state)
+	}
+	return ""
 }

@@ -81,26 +81,47 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 	if err != nil {
 		return err
 	}
-	defer d.forgetIfUnsaved()
 	defer d.close()
 	p, err := d.preview(ctx)
 	if err != nil || f.dryRun {
 		return err
 	}
-	if err := a.agree(ctx, p, f); err != nil {
+	if err := d.accept(ctx, p, f); err != nil {
 		return err
-	}
-	if err := d.live.Accept(ctx, a.options(f).Encode(), first(f.name, a.config.Name)); err != nil {
-		return interrupted(ctx, id, err)
 	}
 	return d.awaitReceiver(ctx)
 }
 
-// forgetIfUnsaved removes the lock of a share that was only looked at.
-func (d *drive) forgetIfUnsaved() {
-	if _, err := d.a.vault.Load(d.id); err != nil {
-		d.a.vault.Remove(d.id)
+// accept asks the person and claims. If the share ends meanwhile the question is
+// withdrawn, and how it has ended is told instead.
+func (d *drive) accept(ctx context.Context, p share.Preview, f receiveFlags) error {
+	asking, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-d.live.Done():
+			stop()
+		case <-asking.Done():
+		}
+	}()
+	err := d.a.agree(asking, p, f)
+	if err == nil {
+		err = d.live.Accept(ctx, d.a.options(f).Encode(), first(f.name, d.a.config.Name))
 	}
+	over := errors.Is(err, node.ErrStopped) || asking.Err() != nil
+	if err != nil && over && ctx.Err() == nil {
+		if err := d.live.Wait(); err != nil {
+			return err
+		}
+		return receiverEnd(d.id, d.latest())
+	}
+	switch {
+	case errors.Is(err, node.ErrStopped): // it may just have been accepted
+		return interrupted(ctx, d.id, err)
+	case err != nil && errors.Is(ctx.Err(), context.Canceled):
+		return fail(exitInterrupted, "interrupted", "interrupted. Nothing was used up.", "open the link again").because(err)
+	}
+	return err
 }
 
 // link reads the link from the argument, standard input or the person.
@@ -187,9 +208,7 @@ func (d *drive) preview(ctx context.Context) (share.Preview, error) {
 			if err := d.live.Wait(); err != nil {
 				return share.Preview{}, unseen(ctx, trouble, err)
 			}
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			return share.Preview{}, receiverEnd(d.id, d.last)
+			return share.Preview{}, receiverEnd(d.id, d.latest())
 		}
 	}
 }
@@ -250,9 +269,11 @@ func (a *app) options(f receiveFlags) credential.Options {
 	return o
 }
 
-// lastWord is how long a receiver that has provisioned waits to hear that the
-// sender knows.
-const lastWord = 5 * time.Second
+// How long a receiver waits to hear that the sender knows.
+const (
+	lastWord = 5 * time.Second  // after it has provisioned
+	lastNo   = 10 * time.Second // after it has ended by its own word
+)
 
 // awaitReceiver follows a receiver's share to its end.
 func (d *drive) awaitReceiver(ctx context.Context) error {
@@ -261,39 +282,41 @@ func (d *drive) awaitReceiver(ctx context.Context) error {
 	for {
 		select {
 		case u := <-d.updates:
-			if u.Report != nil {
-				d.a.problem(u.Report, seen)
-			}
 			if u.Held {
 				return d.held(u.Err)
 			}
-			if u.Err != nil {
-				d.a.say("  %v; trying again.", u.Err)
-			}
-			if n := u.Notice; n != nil && n.Kind == share.NoticeChanged {
-				d.a.emit(event{Type: "share." + string(u.State), ID: d.id, Role: "receiver", State: string(u.State), Reason: u.Reason, Path: u.Path})
-			}
-			if u.State == share.Provisioned && enough == nil {
-				enough = time.After(lastWord)
-			}
-			if u.State == share.Done || u.State.Ended() && u.Known || u.State == share.Unresolved {
+			d.receiver(u, seen)
+			switch {
+			case u.State == share.Done, u.State.Ended() && u.Known, u.State == share.Unresolved:
 				return d.received(u, true)
+			case u.State == share.Provisioned && enough == nil:
+				enough = time.After(lastWord)
+			case u.State.Ended() && enough == nil:
+				enough = time.After(lastNo)
 			}
 		case <-enough:
-			d.mu.Lock()
-			u := d.last
-			d.mu.Unlock()
-			return d.received(u, u.State == share.Done)
+			u := d.latest()
+			return d.received(u, u.State == share.Done || u.Known)
 		case <-d.live.Done():
-			err := d.live.Wait()
-			d.mu.Lock()
-			u := d.last
-			d.mu.Unlock()
+			err, u := d.live.Wait(), d.latest()
 			if err != nil && !u.State.Ended() {
 				return interrupted(ctx, d.id, err)
 			}
-			return d.received(u, true)
+			return d.received(u, err == nil)
 		}
+	}
+}
+
+// receiver tells one update of a receiver's share.
+func (d *drive) receiver(u node.Update, seen map[string]bool) {
+	if u.Report != nil {
+		d.a.problem(u.Report, seen)
+	}
+	if u.Err != nil {
+		d.a.say("  %v; trying again.", u.Err)
+	}
+	if n := u.Notice; n != nil && n.Kind == share.NoticeChanged {
+		d.a.emit(event{Type: "share." + string(u.State), ID: d.id, Role: "receiver", State: string(u.State), Reason: u.Reason, Path: u.Path})
 	}
 }
 
@@ -307,13 +330,18 @@ func (d *drive) held(err error) error {
 	return fail(exitCantWrite, "cant_write", err.Error()+". The share is kept.", hint).because(err)
 }
 
+// received tells how a receiver's share has ended; known, whether the sender or
+// a mailbox knows that.
 func (d *drive) received(u node.Update, known bool) error {
-	if u.State != share.Done && u.State != share.Provisioned {
-		return receiverEnd(d.id, u)
+	got := u.State == share.Done || u.State == share.Provisioned
+	if got {
+		d.a.say("Received.")
 	}
-	d.a.say("Received.")
 	if !known {
 		d.a.say("The sender doesn't know yet: `sparekey resume %s` tells it when it can be reached.", d.id)
+	}
+	if !got {
+		return receiverEnd(d.id, u)
 	}
 	d.a.emit(event{Type: "result", ID: d.id, Role: "receiver", State: string(u.State), Known: known})
 	return nil

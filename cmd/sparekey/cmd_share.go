@@ -64,8 +64,8 @@ func (a *app) share(ctx context.Context, source string, f shareFlags) error {
 	}
 	r, err := dev.Offer(ctx, id, offer)
 	if err != nil {
-		lock.Release()
 		a.vault.Remove(id)
+		lock.Release()
 		var why *failure
 		switch {
 		case errors.As(err, &why):
@@ -186,16 +186,26 @@ func (a *app) showOffer(id string, r node.Record, qr string) {
 	a.say("Waiting for it to be claimed … (Ctrl-C is safe: `sparekey resume %s` goes on)", id)
 }
 
+// lastTry is how long a sender whose share has ended goes on telling the relay.
+const lastTry = time.Minute
+
 // awaitSender follows a sender's share to its end.
 func (d *drive) awaitSender(ctx context.Context, r node.Record, noWait bool) error {
 	seen := map[string]bool{}
 	others := 0
+	var enough <-chan time.Time
 	for {
 		select {
 		case u := <-d.updates:
 			if done, err := d.sender(u, r, noWait, seen, &others); done {
 				return err
 			}
+			if u.State.Ended() && enough == nil {
+				enough = time.After(lastTry)
+			}
+		case <-enough:
+			d.a.say("The relay doesn't know yet: `sparekey resume %s` tells it when it can be reached.", d.id)
+			return d.a.ended(d.id, d.latest(), r)
 		case <-d.live.Done():
 			for len(d.updates) > 0 {
 				if done, err := d.sender(<-d.updates, r, noWait, seen, &others); done {

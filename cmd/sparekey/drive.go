@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -24,6 +27,7 @@ type drive struct {
 	id      string
 	live    *node.Live
 	updates chan node.Update
+	ctx     context.Context // of the drive: it ends before the share is let go
 	stop    context.CancelFunc
 	lock    *vault.Lock
 	socket  net.Listener
@@ -46,8 +50,8 @@ func (a *app) hold(id string) (*vault.Lock, error) {
 func (a *app) drive(ctx context.Context, d *node.Device, id string, lock *vault.Lock, r node.Record) (*drive, error) {
 	run := &drive{a: a, id: id, lock: lock, updates: make(chan node.Update, 256)}
 	run.last.State, run.last.Reason, run.last.Label, _ = r.State()
-	ctx, run.stop = context.WithCancel(ctx)
-	live, err := d.Start(ctx, id, r, run.tell)
+	run.ctx, run.stop = context.WithCancel(ctx)
+	live, err := d.Start(run.ctx, id, r, run.tell)
 	if err != nil {
 		lock.Release()
 		run.stop()
@@ -77,6 +81,13 @@ func (d *drive) tell(u node.Update) {
 	}
 }
 
+// latest is what was told last.
+func (d *drive) latest() node.Update {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last
+}
+
 // close ends the drive and waits for all of it. The share goes on from what was saved.
 func (d *drive) close() {
 	d.stop()
@@ -85,6 +96,9 @@ func (d *drive) close() {
 		d.socket.Close()
 	}
 	d.served.Wait()
+	if _, err := d.a.vault.Load(d.id); errors.Is(err, vault.ErrNotFound) {
+		d.a.vault.Remove(d.id) // it was only looked at: that leaves no trace
+	}
 	d.lock.Release()
 }
 
@@ -114,6 +128,25 @@ func (o order) event() share.Event {
 	return nil
 }
 
+// parseOrder reads an order: an object of texts under exactly these names.
+// (encoding/json would take any spelling of them, and what it doesn't know.)
+func parseOrder(line []byte) (order, bool) {
+	var named map[string]string
+	if json.Unmarshal(line, &named) != nil {
+		return order{}, false
+	}
+	o := order{named["do"], named["reason"]}
+	delete(named, "do")
+	delete(named, "reason")
+	return o, len(named) == 0 && o.event() != nil
+}
+
+// Times of an order that comes from another terminal.
+const (
+	orderTime = 10 * time.Second // for the whole exchange
+	endTime   = 5 * time.Second  // that an answer waits for the share to end
+)
+
 // serve takes orders from other terminals, one a connection.
 func (d *drive) serve() {
 	for {
@@ -123,42 +156,54 @@ func (d *drive) serve() {
 		}
 		d.served.Go(func() {
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(10 * time.Second))
-			line, err := bufio.NewReader(c).ReadBytes('\n')
-			var o order
-			if err != nil || json.Unmarshal(line, &o) != nil || o.event() == nil {
-				json.NewEncoder(c).Encode(word{Error: "this is no order"})
-				return
+			c.SetDeadline(time.Now().Add(orderTime))
+			// Who connects and says nothing doesn't hold up the end of the drive.
+			stop := context.AfterFunc(d.ctx, func() { c.SetReadDeadline(time.Now()) })
+			defer stop()
+			line, err := bufio.NewReader(io.LimitReader(c, maxOrder)).ReadBytes('\n')
+			w := word{Error: "this is no order"}
+			if o, ok := parseOrder(line); ok && err == nil {
+				w = d.obey(o)
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			defer cancel()
-			w := word{}
-			if err := d.live.Do(ctx, o.event()); err != nil && !errors.Is(err, node.ErrStopped) {
-				w.Error = err.Error()
-			}
-			select { // so that the answer says how it ended, if that is known soon
-			case <-d.live.Done():
-			case <-ctx.Done():
-			}
-			d.mu.Lock()
-			w.State, w.Reason, w.Label = d.last.State, d.last.Reason, d.last.Label
-			d.mu.Unlock()
 			json.NewEncoder(c).Encode(w)
 		})
 	}
 }
 
+// maxOrder is how long an order's line may be, in bytes.
+const maxOrder = 4096
+
+// obey carries an order out, and answers how the share stands: how it has ended,
+// if that is known soon.
+func (d *drive) obey(o order) (w word) {
+	ctx, cancel := context.WithTimeout(context.Background(), endTime)
+	defer cancel()
+	if err := d.live.Do(ctx, o.event()); err != nil && !errors.Is(err, node.ErrStopped) {
+		w.Error = err.Error()
+	}
+	select {
+	case <-d.live.Done():
+	case <-ctx.Done():
+	}
+	u := d.latest()
+	w.State, w.Reason, w.Label = u.State, u.Reason, u.Label
+	return w
+}
+
+// errNoAnswer is wrapped by errors about a holder that was not there to answer.
+var errNoAnswer = errors.New("the process that holds the share has not answered")
+
 // command gives an order to the process that holds a share.
 func (a *app) command(ctx context.Context, id string, o order) (word, error) {
 	c, err := a.vault.Dial(ctx, id)
 	if err != nil {
-		return word{}, fail(exitRefused, "held", "another sparekey process works on this share and doesn't answer. Nothing was changed.", "wait for it, or end it").because(err)
+		return word{}, fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(orderTime))
 	var w word
 	if err := errors.Join(json.NewEncoder(c).Encode(o), json.NewDecoder(c).Decode(&w)); err != nil {
-		return word{}, err
+		return word{}, fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
 	if w.Error != "" {
 		return word{}, errors.New(w.Error)
@@ -183,11 +228,22 @@ func vaultFailure(err error) *failure {
 		return fail(exitRefused, "unknown_format", unknown.Error()+". Nothing was used up.", "sparekey formats lists those it knows; a newer sparekey may know more").because(err)
 	case errors.Is(err, node.ErrRecord):
 		return fail(exitVault, "vault_damaged", err.Error()+". It was left as it is.", "use the sparekey that wrote it").because(err)
+	case ofFiles(err):
+		return fail(exitCantWrite, "vault_io", err.Error()+". Nothing was sent that isn't saved; what was saved is kept.", "see that there is room, and that the vault's folder may be written to; sparekey list shows what there is").because(err)
 	}
 	return nil
 }
 
-// haltCopies makes the live shares of a copied vault unresolved.
+// ofFiles reports whether an error is the file system's: a full disk, a folder
+// that may not be written to.
+func ofFiles(err error) bool {
+	var path *fs.PathError
+	var link *os.LinkError
+	return errors.As(err, &path) || errors.As(err, &link)
+}
+
+// haltCopies makes the live shares of a copied vault unresolved. One that was
+// unresolved before would still take a late answer: it falls silent too.
 func (a *app) haltCopies(ctx context.Context) error {
 	ids, err := a.vault.IDs()
 	if err != nil {
@@ -197,18 +253,13 @@ func (a *app) haltCopies(ctx context.Context) error {
 	dev.Finders = nil // a copy says nothing to anybody
 	halted := 0
 	for _, id := range ids {
-		r, err := dev.Load(id)
+		lived, err := a.halt(ctx, dev, id)
 		if err != nil {
-			continue // list and show tell what is the matter with it
+			return fmt.Errorf("a copied share can't be halted: %w", err)
 		}
-		state, _, _, err := r.State()
-		if err != nil || state.Ended() {
-			continue
+		if lived {
+			halted++
 		}
-		if err := a.halt(ctx, dev, id); err != nil {
-			return err
-		}
-		halted++
 	}
 	if halted > 0 {
 		a.say("This vault is a copy or a restored backup: %s may have gone on elsewhere, and will not go on here.", plural(halted, "live share"))
@@ -216,29 +267,55 @@ func (a *app) haltCopies(ctx context.Context) error {
 	return a.vault.Adopt()
 }
 
-func (a *app) halt(ctx context.Context, dev *node.Device, id string) error {
-	lock, err := a.hold(id)
+// halt halts a copied share, and reports whether it lived. What can't be read is
+// left: list and show tell what is the matter with it.
+func (a *app) halt(ctx context.Context, dev *node.Device, id string) (lived bool, err error) {
+	lock, err := a.holdSoon(ctx, id)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer lock.Release()
 	r, err := dev.Load(id)
+	if err != nil && ofFiles(err) {
+		return false, err // it may be readable next time, and would live
+	}
 	if err != nil {
-		return err
+		return false, nil
+	}
+	state, _, _, err := r.State()
+	if err != nil || state.Ended() {
+		return false, nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	live, err := dev.Start(ctx, id, r, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	err = live.Do(ctx, share.Copied{})
 	cancel()
 	live.Wait()
-	if err != nil {
-		return fmt.Errorf("a copied share can't be halted: %w", err)
+	return state != share.Unresolved, err
+}
+
+// holdSoon takes a share's lock, and waits a while for a process that has it.
+func (a *app) holdSoon(ctx context.Context, id string) (*vault.Lock, error) {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	enough := time.After(orderTime)
+	for {
+		lock, err := a.hold(id)
+		if !errors.Is(err, vault.ErrHeld) {
+			return lock, err
+		}
+		select {
+		case <-again.C:
+		case <-enough:
+			return nil, err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	return nil
 }
 
 // problem tells a path's report, once each kind, as one line.
