@@ -245,6 +245,7 @@ func (l *Live) complete(e share.Event) share.Event {
 // step is the order that everything rests on: step, save, send, tell.
 func (l *Live) step(e share.Event, from discovery.Path) (share.Effects, error) {
 	next, eff := l.machine.step(l.device.Now(), l.device.Rand, e)
+	next, eff = l.answer(next, eff)
 	if eff.Save {
 		fault.Point("node.step", "unsaved")
 		if err := l.save(next, from); err != nil {

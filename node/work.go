@@ -25,12 +25,12 @@ func (l *Live) work(ctx context.Context, workers *sync.WaitGroup) {
 	if !ok || l.held {
 		return
 	}
-	key := fmt.Sprintf("%d %s", t.Do, t.Key)
+	key := taskKey(t)
 	if l.working == key {
 		return
 	}
 	l.working = key
-	name, sends := l.record.Preview.Format, l.record.Role == discovery.Sender
+	name, sends := l.record.Preview.Format, l.sends()
 	workers.Go(func() {
 		format, err := l.device.Formats.Lookup(name)
 		if err != nil {
@@ -39,6 +39,36 @@ func (l *Live) work(ctx context.Context, workers *sync.WaitGroup) {
 		}
 		l.bring(ctx, perform(ctx, format, sends, t, key, l.bring))
 	})
+}
+
+func taskKey(t share.Task) string { return fmt.Sprintf("%d %s", t.Do, t.Key) }
+
+func (l *Live) sends() bool { return l.record.Role == discovery.Sender }
+
+// answer asks a format that only computes at once, if next has a question for it
+// and has to be saved anyway: one save then does for the question and the answer.
+// What fails is left to work.
+func (l *Live) answer(next machine, eff share.Effects) (machine, share.Effects) {
+	format, err := l.device.Formats.Lookup(l.record.Preview.Format)
+	if _, computed := format.(credential.Computed); err != nil || !computed {
+		return next, eff
+	}
+	for eff.Save && !l.held {
+		t, ok := next.task()
+		if !ok || t.Do != share.Ask || taskKey(t) == l.working {
+			break
+		}
+		fault.Point("node.task", "begin")
+		e, err := once(context.Background(), format, l.sends(), t) // it waits for nothing
+		fault.Point("node.task", "end")
+		if err != nil {
+			break
+		}
+		var more share.Effects
+		next, more = next.step(l.device.Now(), l.device.Rand, e)
+		eff = eff.Then(more)
+	}
+	return next, eff
 }
 
 // perform does a task, again and again where trouble may pass.

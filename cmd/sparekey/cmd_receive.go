@@ -316,7 +316,7 @@ func (d *drive) receiver(u node.Update, seen map[string]bool) {
 		d.a.say("  %v; trying again.", u.Err)
 	}
 	if n := u.Notice; n != nil && n.Kind == share.NoticeChanged {
-		d.a.emit(event{Type: "share." + string(u.State), ID: d.id, Role: "receiver", State: string(u.State), Reason: u.Reason, Path: u.Path})
+		d.a.emit(event{Type: "share." + string(n.State), ID: d.id, Role: "receiver", State: string(n.State), Reason: u.Reason, Path: u.Path})
 	}
 }
 

@@ -269,7 +269,7 @@ func (d *drive) senderNotice(u node.Update, r node.Record) {
 		d.a.say("The claim was handed back. Waiting for another …")
 		d.a.emit(event{Type: "share.released", ID: d.id, State: string(u.State)})
 	case share.NoticeChanged:
-		d.a.emit(event{Type: "share." + string(u.State), ID: d.id, State: string(u.State), Reason: u.Reason, Peer: u.Label, Path: u.Path, Title: r.Preview.Title, Format: r.Preview.Format})
+		d.a.emit(event{Type: "share." + string(u.Notice.State), ID: d.id, State: string(u.Notice.State), Reason: u.Reason, Peer: u.Label, Path: u.Path, Title: r.Preview.Title, Format: r.Preview.Format})
 	}
 }
 

@@ -57,6 +57,9 @@ func (AgeIdentity) Describe() Description {
 	}
 }
 
+// Computed implements Computed.
+func (AgeIdentity) Computed() {}
+
 // Send implements Format.
 func (AgeIdentity) Send(_ context.Context, t Turn) (Answer, error) { return sendOnce(t) }
 

@@ -33,6 +33,12 @@ type Format interface {
 	Provisioned(ctx context.Context, key string, state []byte) (bool, error)
 }
 
+// A Computed format's Send and Receive only compute: they touch nothing outside
+// and answer at once. It is asked before what led to the question is saved, and
+// both are saved in one. Any other format is asked after, for what it makes has
+// to belong to a share that is known to have come so far.
+type Computed interface{ Computed() }
+
 // A Turn is one step of a dialogue.
 type Turn struct {
 	Key   string // the step's idempotency key

@@ -40,6 +40,9 @@ func (File) Describe() Description {
 	}
 }
 
+// Computed implements Computed.
+func (File) Computed() {}
+
 // Send implements Format.
 func (File) Send(_ context.Context, t Turn) (Answer, error) { return sendOnce(t) }
 

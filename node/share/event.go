@@ -118,9 +118,19 @@ type Effects struct {
 	Bad   bool          // something didn't authenticate: blame the path
 }
 
+// Then returns the effects of two steps, one right after the other, as if they
+// were one.
+func (e Effects) Then(next Effects) Effects {
+	return Effects{
+		Save: e.Save || next.Save, Bad: e.Bad || next.Bad, Wake: next.Wake,
+		Reply: append(e.Reply, next.Reply...), Tell: append(e.Tell, next.Tell...),
+	}
+}
+
 // A Notice is something the person may want to know.
 type Notice struct {
 	Kind   NoticeKind
+	State  State  // with NoticeChanged: the one it changed to, which may be passed already
 	Label  string // with NoticeClaimed: what the receiver calls itself
 	Reason string // with NoticeChanged and NoticeRecalled: why, if anybody said
 }

@@ -114,7 +114,7 @@ func fire[M any](rules []rule[M], m *M, state *State, on trigger, c *cause) {
 		}
 		c.eff.Save = true
 		if r.to != r.from {
-			c.tell(Notice{Kind: NoticeChanged, Reason: c.reason})
+			c.tell(Notice{Kind: NoticeChanged, State: r.to, Reason: c.reason})
 		}
 		return
 	}
