@@ -44,6 +44,11 @@ type Mailbox interface {
 	// pinned candidate confirmed; or, where the share has ended, all deleted.
 	// It is idempotent; nil means that the mailbox agrees, durably.
 	Settle(context.Context, Decision) error
+
+	// Again has everything given once more by Receive, soon and ever more
+	// rarely: something that came did not open. It may have been damaged on the
+	// way, and what the mailbox holds be genuine.
+	Again()
 }
 
 // A Decision is what a mailbox has to be made to agree with; the zero Decision

@@ -159,6 +159,7 @@ type track struct {
 	path    discovery.Path
 	has     map[[32]byte]bool // frames it has taken
 	agrees  *discovery.Decision
+	stale   bool               // what it agreed to has to be asked of it once more
 	sending bool               // frames are under way
 	settles bool               // the decision is under way
 	failed  map[errand]backoff // what failed last time, and when to try again
@@ -238,15 +239,21 @@ func (r *run) add(p discovery.Path) {
 	r.running.Go(func() { r.reply(t) })
 }
 
+// judge takes what was said of what came by a path. Strangers may write to a
+// mailbox, so it isn't to blame for what doesn't open: it is asked once more, and
+// made to agree once more, for a lane that had been closed may have been filled again.
 func (r *run) judge(t *track, ok bool) {
 	if ok {
 		t.blame = 0
 		return
 	}
+	if box, stores := t.path.(discovery.Mailbox); stores {
+		box.Again()
+		t.stale = true
+		return
+	}
 	if t.blame++; t.blame >= maxBlame {
-		if _, stores := t.path.(discovery.Mailbox); !stores { // strangers may write to a mailbox: it is not to blame
-			r.drop(t)
-		}
+		r.drop(t)
 	}
 }
 
@@ -339,7 +346,7 @@ func (r *run) serve(t *track, now time.Time) (wait time.Duration) {
 	box, stores := t.path.(discovery.Mailbox)
 	d := r.load.Decision
 	if e := (errand{decide: true}); stores && !t.settles && !t.agreed(d) && due(e) {
-		t.settles = true
+		t.settles, t.stale = true, false
 		r.running.Go(func() { r.bring(result{track: t, errand: e, decided: &d, err: box.Settle(r.ctx, d)}) })
 	}
 	return wait
@@ -404,7 +411,7 @@ func (r *run) isSettled() bool {
 
 // agreed reports whether a mailbox has been made to agree with d.
 func (t *track) agreed(d discovery.Decision) bool {
-	if t.agrees == nil {
+	if t.agrees == nil || t.stale {
 		return reflect.DeepEqual(d, discovery.Decision{})
 	}
 	return reflect.DeepEqual(*t.agrees, d)

@@ -250,6 +250,7 @@ func (s *Sender) handshake(c *cause, f frame.Frame) {
 		s.shut(frame.Shut(id))
 		return
 	}
+	s.spare(id)
 	l := &log{Session: session, Got: 1}
 	if s.State != Offered || slices.Contains(s.Refused, id) {
 		s.refuse(c, l)
@@ -276,6 +277,7 @@ func (s *Sender) data(c *cause, f frame.Frame) {
 		if l.Session.Candidate == f.Candidate() {
 			if l.read(f).forged {
 				c.eff.Bad = true
+				s.shut(frame.Shut(f.Candidate())) // junk frees its lane; who meant it opens the lane again
 			}
 			return
 		}
@@ -357,6 +359,11 @@ func (s *Sender) shut(closing frame.Frame) {
 		s.closed = slices.Delete(s.closed, 0, 1)
 	}
 	s.closed = append(s.closed, closing)
+}
+
+// spare takes back that a lane is to be shut.
+func (s *Sender) spare(id frame.Candidate) {
+	s.closed = slices.DeleteFunc(s.closed, func(f frame.Frame) bool { return f.Candidate() == id })
 }
 
 // listen takes what the pinned receiver has said, in order.
@@ -442,7 +449,7 @@ var senderRules = []rule[Sender]{
 func (s *Sender) pin(c *cause) {
 	s.Pin = &pin{Log: *c.log, Claim: [32]byte(c.body.Claim), Label: c.body.Label}
 	s.stray = nil
-	s.closed = slices.DeleteFunc(s.closed, func(f frame.Frame) bool { return f.Candidate() == s.Candidate() })
+	s.spare(s.Candidate())
 	c.tell(Notice{Kind: NoticeClaimed, Label: c.body.Label})
 }
 

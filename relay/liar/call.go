@@ -17,6 +17,7 @@ type Call struct {
 	Method, Path string // Path with its query
 	Header       http.Header
 	Body         []byte
+	Over         <-chan struct{} // closed when the device has been given all of the answer
 }
 
 // Place says what the call's path leads to.
@@ -73,7 +74,7 @@ func (p *Proxy) Until(ctx context.Context, fits func(Call) bool) (Call, error) {
 func (p *Proxy) Again(ctx context.Context, base string, c Call) (status int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	res, err := p.send(ctx, base, c, c.Body)
+	res, err := p.send(ctx, base, c)
 	if err != nil {
 		return 0, err
 	}

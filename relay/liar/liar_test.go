@@ -258,6 +258,33 @@ func TestHeldCallsAndFramesGoOnWhenTheirGateOpens(t *testing.T) {
 	}
 }
 
+func TestALateAnswerIsHeldThoughTheRelayHasActed(t *testing.T) {
+	r := newRig(t, liar.Rule{Method: "PUT", Place: wire.Mailbox, Do: liar.Late, Gate: "answer"})
+	answered := make(chan int, 1)
+	go func() {
+		status, _ := r.call("PUT", wire.Path{Place: wire.Mailbox, ID: r.id}, r.create, r.sender, [32]byte{}, 0)
+		answered <- status
+	}()
+	view := wire.Path{Place: wire.Mailbox, ID: r.id}
+	for began := time.Now(); ; {
+		if status, _ := r.call("GET", view, nil, r.view, [32]byte{}, 0); status == 200 {
+			break
+		}
+		if time.Since(began) > patience {
+			t.Fatal("the relay has not acted")
+		}
+	}
+	select {
+	case <-answered:
+		t.Error("the create is answered before its gate is open")
+	default:
+	}
+	r.liar.Open("answer")
+	if status := <-answered; status != 201 {
+		t.Errorf("status %d", status)
+	}
+}
+
 func TestRecordedCallsAreMadeAgainAtAnotherRelay(t *testing.T) {
 	r := newRig(t)
 	r.made()

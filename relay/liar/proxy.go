@@ -159,33 +159,39 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		return
 	}
-	c := Call{Method: req.Method, Path: req.URL.RequestURI(), Header: req.Header.Clone(), Body: body}
+	over := make(chan struct{})
+	defer close(over)
+	c := Call{Method: req.Method, Path: req.URL.RequestURI(), Header: req.Header.Clone(), Body: body, Over: over}
 	p.note(c)
 	place := c.Place()
 	rule, lies := p.pick(func(r Rule) bool { return !r.Do.ofFrames() && r.fits(c.Method, place) })
-	if lies && rule.Do != Wait {
+	if lies && rule.Do != Wait && rule.Do != Late {
 		p.answer(ctx, w, rule)
 		return
 	}
-	if lies && !p.wait(ctx, rule.Gate) {
+	if rule.Do == Wait && !p.wait(ctx, rule.Gate) {
 		return
 	}
-	if body, err = p.lieUp(ctx, c, place); err == nil {
-		p.pass(ctx, w, c, place, body)
+	if c.Body, err = p.lieUp(ctx, c, place); err == nil {
+		p.pass(ctx, w, c, place, func() bool { return rule.Do != Late || p.wait(ctx, rule.Gate) })
 	}
 }
 
-// pass asks the relay, and gives its answer with lies about the frames in it.
-func (p *Proxy) pass(ctx context.Context, w http.ResponseWriter, c Call, place wire.Place, body []byte) {
+// pass asks the relay, waits for leave, and gives the answer with lies about the
+// frames in it.
+func (p *Proxy) pass(ctx context.Context, w http.ResponseWriter, c Call, place wire.Place, leave func() bool) {
 	p.mu.Lock()
 	base := p.relay
 	p.mu.Unlock()
-	res, err := p.send(ctx, base, c, body)
+	res, err := p.send(ctx, base, c)
 	if err != nil {
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
 	defer res.Body.Close()
+	if !leave() {
+		return
+	}
 	for name, values := range res.Header {
 		w.Header()[name] = values
 	}
@@ -201,8 +207,8 @@ func (p *Proxy) pass(ctx context.Context, w http.ResponseWriter, c Call, place w
 	io.Copy(w, res.Body)
 }
 
-func (p *Proxy) send(ctx context.Context, base string, c Call, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, c.Method, base+c.Path, bytes.NewReader(body))
+func (p *Proxy) send(ctx context.Context, base string, c Call) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, c.Method, base+c.Path, bytes.NewReader(c.Body))
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,7 @@ const (
 	Flood                   // answer with a body of Size bytes, of Fill again and again
 	Header                  // answer with a header of Size bytes
 	Wait                    // hold the call back until Gate is opened, then pass it on
+	Late                    // pass it on, and hold the answer back until Gate is opened
 )
 
 // Lies about single frames.

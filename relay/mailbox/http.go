@@ -342,7 +342,15 @@ type bodyStream struct {
 	r      *frame.Reader
 	silent *time.Timer
 	cancel context.CancelFunc
+	beats  int       // heartbeats since the last frame
+	since  time.Time // when the last frame came
 }
+
+// maxBeats is how many heartbeats may come without anything between them before
+// they may come only every second: a relay sends one every 20 s.
+const maxBeats = 16
+
+var errBeats = errors.New("nothing but heartbeats")
 
 func (t *httpTransport) stream(ctx context.Context, c call) (stream, error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -353,7 +361,7 @@ func (t *httpTransport) stream(ctx context.Context, c call) (stream, error) {
 		cancel()
 		return nil, err
 	}
-	return &bodyStream{t, res, frame.NewReader(res.Body), silent, cancel}, nil
+	return &bodyStream{t: t, res: res, r: frame.NewReader(res.Body), silent: silent, cancel: cancel, since: time.Now()}, nil
 }
 
 func (s *bodyStream) read() (frame.Frame, error) {
@@ -362,8 +370,14 @@ func (s *bodyStream) read() (frame.Frame, error) {
 	fault.Point("mailbox.frame", "came")
 	s.silent.Stop() // who takes its time with a frame doesn't make the relay silent
 	switch {
-	case err == nil, errors.Is(err, frame.ErrHeartbeat):
-		return f, err
+	case err == nil:
+		s.beats, s.since = 0, time.Now()
+		return f, nil
+	case errors.Is(err, frame.ErrHeartbeat):
+		if s.beats++; s.beats > maxBeats && time.Since(s.since) < time.Duration(s.beats)*time.Second {
+			return nil, s.t.garbage(errBeats)
+		}
+		return nil, err
 	case errors.Is(err, io.EOF):
 		return nil, errEnd
 	case errors.Is(err, frame.ErrMalformed):

@@ -31,6 +31,10 @@ const (
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 5 * time.Second
 
+	// What didn't open comes again at once where it was damaged on the way.
+	// What a stranger has put into a lane never opens, however often it is read.
+	lastAgain = time.Minute
+
 	// What holds other bytes in our place has rarely changed its mind; the
 	// next path asks whether it has.
 	retiredWait = 30 * time.Second
@@ -102,9 +106,16 @@ type path struct {
 	retired atomic.Bool
 
 	mu     sync.Mutex
-	claims bool                      // the claims stream runs
+	claims bool                      // the claims stream runs, or has run
 	lanes  map[frame.Candidate]*lane // those that are followed
 	closed map[[32]byte]bool         // closing frames that the mailbox has taken
+	delete bool                      // the mailbox is being deleted, and its streams end by that
+
+	round context.Context // ends when everything is to be asked for again
+	renew context.CancelFunc
+	asked bool          // Again has been called in this round
+	again time.Duration // how long the last round was put off
+	begun time.Time     // when this round began
 }
 
 func newPath(ctx context.Context, m discovery.Meeting, t transport, jitter func() float64) *path {
@@ -113,10 +124,44 @@ func newPath(ctx context.Context, m discovery.Meeting, t transport, jitter func(
 		m: m, id: m.ID, t: t, ctx: ctx, cancel: cancel, pieces: make(chan []frame.Frame), jitter: jitter,
 		lanes: map[frame.Candidate]*lane{}, closed: map[[32]byte]bool{},
 	}
+	p.round, p.renew = context.WithCancel(ctx)
 	if m.Role == discovery.Receiver {
 		p.work.Go(p.view)
 	}
 	return p
+}
+
+// Again implements discovery.Mailbox.
+func (p *path) Again() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asked || p.ctx.Err() != nil {
+		return
+	}
+	p.asked = true
+	p.again = min(2*p.again, lastAgain)
+	if p.again == 0 || time.Since(p.begun) > 2*p.again {
+		p.again = firstRetry
+	}
+	wait := p.spread(p.again)
+	p.work.Go(func() {
+		sleep(p.ctx, wait)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.renew()
+		p.asked, p.begun = false, time.Now()
+		p.round, p.renew = context.WithCancel(p.ctx)
+	})
+}
+
+// inRound returns a context for one request of this round.
+func (p *path) inRound(ctx context.Context) (context.Context, context.CancelFunc) {
+	p.mu.Lock()
+	round := p.round
+	p.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(round, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // spread returns a time from the half of d to d.
@@ -336,11 +381,7 @@ func (p *path) Settle(ctx context.Context, d discovery.Decision) error {
 	ctx, cancel := p.within(ctx)
 	defer cancel()
 	if d.Over != nil {
-		err := p.t.do(ctx, call{method: "DELETE", path: p.at(wire.Mailbox), body: wire.Proof{H: d.Over.H, Over: d.Over.Over}.Body()})
-		if err == nil || is(err, wire.Absent) || is(err, wire.Gone) {
-			return nil
-		}
-		return p.failed(err)
+		return p.end(ctx, *d.Over)
 	}
 	for _, f := range d.Closed {
 		if err := p.shut(ctx, f); err != nil {
@@ -357,8 +398,23 @@ func (p *path) Settle(ctx context.Context, d discovery.Decision) error {
 	return nil
 }
 
-// shut closes a lane, once on this path: a lane that was closed for good and
-// confirmed later stays open.
+// end deletes the mailbox. The claims stream ends by that, sooner than the delete
+// is answered: it must not take the path, and the delete, with it.
+func (p *path) end(ctx context.Context, over frame.Proof) error {
+	p.mu.Lock()
+	p.delete = true
+	p.mu.Unlock()
+	err := p.t.do(ctx, call{method: "DELETE", path: p.at(wire.Mailbox), body: wire.Proof{H: over.H, Over: over.Over}.Body()})
+	if err == nil || is(err, wire.Absent) || is(err, wire.Gone) {
+		return nil
+	}
+	err = p.failed(err)
+	p.cancel() // the next path asks again, and has all its streams
+	return err
+}
+
+// shut closes a lane, once on this path unless it is filled again: a lane that was
+// closed for good and confirmed later stays open.
 func (p *path) shut(ctx context.Context, f frame.Frame) error {
 	sum := sha256.Sum256(f)
 	p.mu.Lock()

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"time"
 
@@ -14,13 +15,56 @@ import (
 // path with it: on the next one all is sent again, to a mailbox that is made
 // again if it was lost.
 func (p *path) followClaims() {
-	err := p.follow(p.ctx, call{method: "GET", path: p.at(wire.Claims), token: p.m.Token, left: p.living}, func(f frame.Frame) bool {
-		return f.Kind() == frame.Handshake || f.Kind() == frame.Data || shut(f)
-	})
-	if err != nil && p.ctx.Err() == nil {
-		p.failed(err)
+	for {
+		ctx, cancel := p.inRound(p.ctx)
+		err := p.claimsOnce(ctx)
+		renewed := ctx.Err() != nil
+		cancel()
+		if renewed && p.ctx.Err() == nil {
+			continue
+		}
+		p.mu.Lock()
+		deleting := p.delete
+		p.mu.Unlock()
+		if deleting {
+			return
+		}
+		if err != nil && p.ctx.Err() == nil {
+			p.failed(err)
+		}
+		p.cancel()
+		return
 	}
-	p.cancel()
+}
+
+// claimsOnce is one request of followClaims. A mailbox gives a lane's handshake
+// before what follows it: where there is none, something was lost on the way.
+func (p *path) claimsOnce(ctx context.Context) error {
+	begun := map[frame.Candidate]bool{}
+	orphans := false
+	return p.follow(ctx, call{method: "GET", path: p.at(wire.Claims), token: p.m.Token, left: p.living}, func(f frame.Frame) bool {
+		switch c := f.Candidate(); f.Kind() {
+		case frame.Handshake:
+			begun[c] = true
+			p.reopened(c)
+			return true
+		case frame.Data:
+			orphans = orphans || !begun[c]
+			return true
+		}
+		return shut(f)
+	}, func() {
+		if orphans {
+			p.Again()
+		}
+	})
+}
+
+// reopened notes that a lane is filled again: if it was closed, it isn't any more.
+func (p *path) reopened(c frame.Candidate) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.closed, sha256.Sum256(frame.Shut(c)))
 }
 
 func shut(f frame.Frame) bool { return f.Kind() == frame.Taken && len(f.Sealed()) == 0 }
@@ -82,9 +126,15 @@ func (p *path) followLane(ctx context.Context, l *lane) {
 	from, opened := uint64(0), false
 	for wait := firstRetry; ctx.Err() == nil; wait = min(2*wait, lastRetry) {
 		before := from
-		err := p.followOnce(ctx, l, &from, &opened)
+		round, cancel := p.inRound(ctx)
+		err := p.followOnce(round, l, &from, &opened)
+		renewed := round.Err() != nil
+		cancel()
 		problem := (*wire.Problem)(nil)
 		switch {
+		case renewed && ctx.Err() == nil:
+			from = 0
+			continue
 		case !opened: // the carrier tries again
 			l.err = cmp.Or(err, ctx.Err(), errClosed)
 			return
@@ -121,10 +171,9 @@ func (p *path) followOnce(ctx context.Context, l *lane, from *uint64, opened *bo
 	}, func(f frame.Frame) bool {
 		if f.Kind() == frame.Data && f.Candidate() == l.c && f.Seq() == *from {
 			*from++
-			return true
 		}
-		return f.Kind() == frame.Taken && f.Candidate() == l.c
-	})
+		return f.Candidate() == l.c && (f.Kind() == frame.Data || f.Kind() == frame.Taken)
+	}, func() {})
 }
 
 // view brings the offer, and then each later one.
@@ -132,11 +181,17 @@ func (p *path) view() {
 	var known *uint64
 	for wait := firstRetry; p.ctx.Err() == nil; wait = min(2*wait, lastRetry) {
 		began := time.Now()
-		offer, err := p.look(known)
+		ctx, cancel := p.inRound(p.ctx)
+		offer, err := p.look(ctx, known)
+		renewed := ctx.Err() != nil
+		cancel()
 		problem := (*wire.Problem)(nil)
 		switch {
 		case p.ctx.Err() != nil:
 			return
+		case renewed:
+			known = nil
+			continue
 		case err != nil:
 			if p.failed(err); !errors.As(err, &problem) {
 				p.cancel()
@@ -157,9 +212,9 @@ func (p *path) view() {
 
 // look views the mailbox once, held until there is an offer later than known.
 // It returns nil if none came in time.
-func (p *path) look(known *uint64) (frame.Frame, error) {
+func (p *path) look(ctx context.Context, known *uint64) (frame.Frame, error) {
 	held := uint64(viewWait)
-	ctx, cancel := context.WithTimeout(p.ctx, (viewWait+10)*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, (viewWait+10)*time.Second)
 	defer cancel()
 	offers, err := p.t.frames(ctx, call{method: "GET", path: p.at(wire.Mailbox), query: wire.Query{Known: known, Wait: &held}, token: p.m.View, left: p.living})
 	switch {
@@ -175,8 +230,8 @@ var errUnasked = errors.New("a frame that was not asked for")
 
 // follow reads a stream to its end and delivers what comes: what was there in
 // one piece, up to the heartbeat, in one piece. fits says whether a frame belongs
-// there. It returns nil for an end in order.
-func (p *path) follow(ctx context.Context, c call, fits func(frame.Frame) bool) error {
+// there; whole is called after each piece. It returns nil for an end in order.
+func (p *path) follow(ctx context.Context, c call, fits func(frame.Frame) bool, whole func()) error {
 	s, err := p.t.stream(ctx, c)
 	if err != nil {
 		return err
@@ -188,6 +243,7 @@ func (p *path) follow(ctx context.Context, c call, fits func(frame.Frame) bool) 
 		f, err := s.read()
 		switch {
 		case err == nil && !fits(f):
+			p.deliver(piece)
 			return p.t.garbage(errUnasked)
 		case err == nil:
 			if !shut(f) { // of these there is nothing to judge
@@ -205,6 +261,7 @@ func (p *path) follow(ctx context.Context, c call, fits func(frame.Frame) bool) 
 		}
 		p.deliver(piece)
 		piece, size = nil, 0
+		whole()
 	}
 }
 
