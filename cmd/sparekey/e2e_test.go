@@ -222,38 +222,6 @@ func BenchmarkShareOverLoopback(b *testing.B) {
 	}
 }
 
-// TestOfTwoReceiversStartedAtOnceOneHolds runs real processes, 50 times.
-func TestOfTwoReceiversStartedAtOnceOneHolds(t *testing.T) {
-	r, dir := newRelay(t), t.TempDir()
-	file := filepath.Join(dir, "key")
-	if err := os.WriteFile(file, []byte("the spare key"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for i := range 50 {
-		home := filepath.Join(dir, fmt.Sprint(i))
-		s := startShare(t, filepath.Join(home, "sender"), file, r.url)
-		var both sync.WaitGroup
-		codes, outs := make([]int, 2), make([]string, 2)
-		for j := range codes {
-			both.Go(func() {
-				me := filepath.Join(home, fmt.Sprint("receiver", j))
-				codes[j], outs[j] = sparekey(me, "receive", s.link, "--yes", "-o", filepath.Join(home, fmt.Sprint("got", j)))
-			})
-		}
-		both.Wait()
-		if codes[0]+codes[1] != exitTaken || codes[0]*codes[1] != 0 {
-			t.Fatalf("race %d: the receivers end with %v, want 0 and 9\n%s\n%s", i, codes, outs[0], outs[1])
-		}
-		got, _ := filepath.Glob(filepath.Join(home, "got*"))
-		if len(got) != 1 {
-			t.Fatalf("race %d: %d devices hold the credential", i, len(got))
-		}
-		if err := s.cmd.Wait(); err != nil {
-			t.Fatalf("race %d: the sender: %v\n%s", i, err, s.out.String())
-		}
-	}
-}
-
 // TestKilledAnywhereNothingIsLostOrDoubled kills -9 the sender, the receiver or
 // the relay at 100 random moments of a share, starts it again, and wants the
 // share to end as it would have.

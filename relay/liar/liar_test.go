@@ -183,6 +183,10 @@ func TestLiesAboutFrames(t *testing.T) {
 		{"truncate", of(liar.Rule{Do: liar.Truncate, Size: 1, Kind: frame.Data, Times: 1}), "h0 d1! d2"},
 		{"truncate to less than a frame", of(liar.Rule{Do: liar.Truncate, Size: 110, Kind: frame.Data, Times: 1}), "h0 broken"},
 		{"pad", of(liar.Rule{Do: liar.Pad, Size: 5, Kind: frame.Data, Times: 1}), "h0 d1! d2"},
+		{"of one candidate", of(liar.Rule{Do: liar.Drop, Lane: frame.Candidate{8}}), "h0 d1 d2"},
+		{"split", of(liar.Rule{Do: liar.Split, Kind: frame.Handshake}), "h0"},
+		{"insert", of(liar.Rule{Do: liar.Insert, Kind: frame.Handshake, Frames: []frame.Frame{sealed(frame.Data, lane, 9)}}), "d9 h0 d1 d2"},
+		{"replace", of(liar.Rule{Do: liar.Replace, Kind: frame.Handshake, Frames: []frame.Frame{sealed(frame.Data, lane, 9)}}), "h0! d1 d2"},
 		{"of requests", liar.Rule{Place: wire.Lane, Way: liar.Up, Do: liar.Swap, Kind: frame.Data, Times: 1}, "h0 d1! d2"},
 	} {
 		t.Run(c.what, func(t *testing.T) {

@@ -113,11 +113,16 @@ type mouth struct {
 
 func (m *mouth) frame(ctx context.Context, f frame.Frame) error {
 	rule, lies := m.p.pick(func(r Rule) bool {
-		return r.Do.ofFrames() && r.Way == m.way && r.fits(m.method, m.place) && (r.Kind == 0 || r.Kind == f.Kind())
+		return r.Do.ofFrames() && r.Way == m.way && r.fits(m.method, m.place) && r.fitsFrame(f)
 	})
 	if !lies {
 		return m.give(f)
 	}
+	return m.tell(ctx, rule, f)
+}
+
+// tell tells a lie about a frame.
+func (m *mouth) tell(ctx context.Context, rule Rule, f frame.Frame) error {
 	switch rule.Do {
 	case Hold:
 		if !m.p.wait(ctx, rule.Gate) {
@@ -144,6 +149,16 @@ func (m *mouth) frame(ctx context.Context, f frame.Frame) error {
 	case Reorder:
 		m.later = append(m.later, f)
 		return nil
+	case Split:
+		return errors.Join(m.give(f), m.heartbeat())
+	case Insert:
+		for _, other := range rule.Frames {
+			if err := m.give(other); err != nil {
+				return err
+			}
+		}
+	case Replace:
+		return m.give(frame.New(f.Kind(), f.Candidate(), f.Seq(), rule.Frames[0].Sealed()))
 	}
 	return m.give(f)
 }

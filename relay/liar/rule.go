@@ -14,6 +14,8 @@ type Rule struct {
 	Way    Way        // for lies about frames: those of the request, or those of the answer
 	Kind   frame.Kind // for lies about frames: 0 is any
 
+	Lane frame.Candidate // for lies about frames: whose; zero: anybody's
+
 	Skip  int // so many matches are let through first
 	Times int // so many are lied about then; 0: all
 
@@ -22,11 +24,12 @@ type Rule struct {
 	Status int       // with Refuse and Flood: of the answer
 	Type   wire.Type // with Refuse: of its problem; empty: an answer that is no problem of ours
 	Over   *wire.Proof
-	To     string // with Redirect
-	Size   int64  // with Flood, Header: bytes; 0: without end. With Truncate, Pad: bytes cut off, added
-	Fill   []byte // with Flood: what the body repeats
-	Count  int    // with Repeat, Gather
-	Gate   string // with Hold: which Open lets go
+	To     string        // with Redirect
+	Size   int64         // with Flood, Header: bytes; 0: without end. With Truncate, Pad: bytes cut off, added
+	Fill   []byte        // with Flood: what the body repeats
+	Count  int           // with Repeat, Gather
+	Gate   string        // with Hold, Wait, Late: which Open lets go
+	Frames []frame.Frame // with Insert; with Replace the first
 }
 
 // A Way says in which direction a frame goes.
@@ -63,6 +66,9 @@ const (
 	Truncate                 // cut Size bytes off its end
 	Pad                      // add Size bytes to its end
 	Reorder                  // give it after the next one of the same piece
+	Split                    // end the piece behind it
+	Insert                   // give Frames before it
+	Replace                  // give what is sealed in Frames[0] under its header
 )
 
 // ofFrames reports whether a lie is one about single frames.
@@ -70,6 +76,10 @@ func (a Act) ofFrames() bool { return a >= Hold }
 
 func (r Rule) fits(method string, place wire.Place) bool {
 	return (r.Method == "" || r.Method == method) && (r.Place == wire.Nowhere || r.Place == place)
+}
+
+func (r Rule) fitsFrame(f frame.Frame) bool {
+	return (r.Kind == 0 || r.Kind == f.Kind()) && (r.Lane == frame.Candidate{} || r.Lane == f.Candidate())
 }
 
 // A told rule counts how often it has matched.
