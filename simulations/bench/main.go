@@ -53,10 +53,15 @@ func names() string {
 	return strings.Join(all, ", ")
 }
 
+// wants reports whether rows whose names begin so were asked for.
+func (o options) wants(name string) bool {
+	return strings.HasPrefix(name, o.only) || strings.HasPrefix(o.only, name)
+}
+
 func run(o options) error {
 	r := report{Schema: "sparekey-bench/1", Machine: fmt.Sprintf("%s/%s, %d processors, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()), Short: o.short}
 	for _, p := range parts {
-		if !strings.HasPrefix(p.name, o.only) {
+		if !o.wants(p.name) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "measuring %s …\n", p.name)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sparekey/sparekey/simulations/wire"
@@ -45,7 +46,7 @@ func shares(o options) (rows []row, err error) {
 		return nil, err
 	}
 	defer s.close()
-	all := ways()
+	all := slices.DeleteFunc(ways(), func(w *way) bool { return !o.wants(w.name) })
 	for _, w := range all {
 		args := []string{"--plain-http"}
 		if w.tls {
@@ -94,7 +95,7 @@ func (w *way) rows(o options, f *floor) []row {
 	for i, rtt := range rtts {
 		at[fmt.Sprintf("ms at %d", rtt.Milliseconds())] = ms(whole[i])
 	}
-	command := fmt.Sprintf("bin/bench -only share -runs %d", o.runs)
+	command := fmt.Sprintf("bin/bench -only %q -runs %d", w.name, o.runs)
 	trips, fixed := fit(rtts, whole)
 	gesture, after := fit(rtts, last)
 	return []row{
@@ -115,7 +116,8 @@ func (s *setting) share(w *way) (whole, last time.Duration, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	defer os.RemoveAll(dir)
+	// The folder stays until the end of all: a file system is slow to make files
+	// where many have just been removed (ext4 doesn't use their inodes for 5 s).
 	file, placed := filepath.Join(dir, "key"), filepath.Join(dir, "placed")
 	sender, receiver := filepath.Join(dir, "sender"), filepath.Join(dir, "receiver")
 	content := make([]byte, w.size)
