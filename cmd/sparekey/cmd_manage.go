@@ -266,7 +266,7 @@ func (a *app) order(ctx context.Context, prefix string, o order, role discovery.
 	if err != nil {
 		return err
 	}
-	if state.Ended() {
+	if state.Ended() && !r.Waiting() { // one that has ended and could not tell it yet does so now
 		return a.ordered(id, o, node.Update{State: state, Reason: reason, Label: label})
 	}
 	d, w, err := a.reach(ctx, id, o)
@@ -311,21 +311,39 @@ func (a *app) reach(ctx context.Context, id string, o order) (*drive, word, erro
 const answerTime = 10 * time.Second
 
 // order gives an order to a share that this process drives, and waits until it
-// has ended and a mailbox knows, or for so long.
+// has ended and a mailbox knows, or for so long. That a credential could not be
+// put in its place may show only then, and it is not too late to decline: the
+// order is given again.
 func (d *drive) order(ctx context.Context, o order) error {
-	if err := d.live.Do(ctx, o.event()); err != nil && !errors.Is(err, node.ErrStopped) {
-		return interrupted(ctx, d.id, err)
-	}
-	enough := time.NewTimer(answerTime)
-	defer enough.Stop()
-	select {
-	case <-d.live.Done():
-	case <-enough.C:
-		d.a.say("The other side doesn't know yet: `sparekey resume %s` tells it.", d.id)
-	case <-ctx.Done():
-		if !d.latest().State.Ended() {
-			return interrupted(ctx, d.id, ctx.Err())
+	do := func() error {
+		if err := d.live.Do(ctx, o.event()); err != nil && !errors.Is(err, node.ErrStopped) {
+			return interrupted(ctx, d.id, err)
 		}
+		return nil
+	}
+	enough, unheard := time.NewTimer(answerTime), false
+	defer enough.Stop()
+	err := do()
+	for over := false; !over && err == nil; over = over || unheard {
+		select {
+		case u := <-d.updates:
+			if u.Held {
+				err = do()
+			}
+		case <-d.live.Done():
+			over = true
+		case <-enough.C:
+			unheard = true
+		case <-ctx.Done():
+			if unheard = true; !d.latest().State.Ended() {
+				err = interrupted(ctx, d.id, ctx.Err())
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if unheard {
 		d.a.say("The other side doesn't know yet: `sparekey resume %s` tells it.", d.id)
 	}
 	return d.a.ordered(d.id, o, d.latest())
