@@ -1,9 +1,11 @@
 # What there is to do with sparekey; `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench cover fuzz clean
+.PHONY: help build demo test lint bench cover crash fuzz clean
 
 GO ?= go
 BIN := bin
+POINTS ?= 200
+KILLS ?= 300
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +30,10 @@ cover: need-go ## coverage of the protocol; fails below 90 %
 FUZZ ?= 10s
 fuzz: need-go ## every decoder, ten seconds each; FUZZ=300x: so many inputs
 	@./scripts/fuzz $(FUZZ)
+
+crash: need-go ## kill the real programs at POINTS points each and KILLS random moments
+	$(GO) test -tags faults ./fault
+	cd crash && $(GO) run . $(if $(ONLY),-only '$(ONLY)',-points $(POINTS) -kills $(KILLS))
 
 bench: need-go need-ip build ## what it costs, as a table and bench.json; BENCH=short takes a few minutes (Linux, root)
 	$(GO) build -trimpath -o $(BIN)/ ./simulations/bench/...

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 
+	"github.com/sparekey/sparekey/fault"
 	"github.com/sparekey/sparekey/noise/frame"
 	"github.com/sparekey/sparekey/relay/wire"
 )
@@ -27,6 +28,7 @@ func (h *Handler) claim(x *exchange) error {
 	if err := h.open(x, b.device); err != nil {
 		return err
 	}
+	fault.Point("claim", "stored")
 	st.Lanes[x.lane()] = b.device
 	return h.streamLog(x, st, SenderSide)
 }
@@ -64,7 +66,13 @@ func (h *Handler) append(x *exchange) error {
 	if err := fit(frames, x.lane(), side, x.path.Seq); err != nil {
 		return err
 	}
-	return h.done(x, h.store.Append(x.r.Context(), x.id(), x.lane(), side, frames))
+	err = h.store.Append(x.r.Context(), x.id(), x.lane(), side, frames)
+	if err == nil && side == SenderSide {
+		fault.Point("append", "stored-of-sender")
+	} else if err == nil {
+		fault.Point("append", "stored-of-receiver")
+	}
+	return h.done(x, err)
 }
 
 // log streams one side's log of a lane.

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// A scenario is a share as people may drive it, and how it may end.
+type scenario struct {
+	name string
+	size int // of the credential; 0: a small one
+	play func(*world) error
+
+	// ends are the states that may be left, in the order sender/receiver, and
+	// the second receiver or the copy of the sender's vault where there is one.
+	// none: no share is left on that device.
+	ends []string
+}
+
+// Exit codes of sparekey that a scenario may meet.
+const (
+	done       = 0
+	cantWrite  = 5
+	ended      = 7
+	taken      = 9
+	unresolved = 10
+)
+
+var scenarios = []*scenario{
+	{"handover", 0, both, []string{"done/done"}},
+	{"large", 400_000, both, []string{"done/done"}},
+	{"turns", 0, turns, []string{"done/done"}},
+	{"race", 0, race, []string{"done/done/taken", "done/taken/done", "done/done/none", "done/none/done"}},
+	{"cancel", 0, cancel, []string{"cancelled/none"}},
+	{"cancel-running", 0, cancelRunning, []string{"cancelled/none"}},
+	{"cancel-claimed", 0, cancelClaimed, []string{"cancelled/taken", "cancelled/cancelled"}},
+	{"cancel-race", 0, cancelRace, []string{"done/done", "cancelled/taken", "cancelled/cancelled", "cancelled/none"}},
+	{"decline", 0, decline, []string{"declined/declined"}},
+	{"elsewhere", 0, elsewhere, []string{"done/done"}},
+	{"relinquish", 0, relinquish, []string{"done/relinquished/done", "declined/relinquished/taken", "declined/relinquished/none"}},
+	{"expiry", 0, expiry, []string{"expired/none"}},
+	{"forget", 0, forget, []string{"none/none"}},
+	{"copy", 0, copied, []string{"none/declined/unresolved"}},
+}
+
+// both: both devices are there.
+func both(w *world) error {
+	s, err := w.share()
+	if err != nil {
+		return err
+	}
+	r := w.receive("receiver")
+	return errors.Join(s.wait(done), r.wait(done))
+}
+
+// turns: the two are never there at the same time, until the end.
+func turns(w *world) error {
+	s, err := w.share()
+	if err = errors.Join(err, w.look(done)); err != nil {
+		return err
+	}
+	r := (*job)(nil)
+	err = s.interrupt()
+	for _, step := range []func() error{
+		func() error { r = w.receive("receiver"); return w.stored("claim.stored", 1) },
+		func() error { return r.interrupt() },
+		func() error { s = w.resume("sender"); return w.stored("append.stored-of-sender", 1) },
+		func() error { return s.interrupt() },
+		func() error { r = w.receive("receiver"); return w.stored("append.stored-of-receiver", 1) },
+		func() error { return r.interrupt() },
+	} {
+		if err == nil {
+			err = step()
+		}
+	}
+	return err
+}
+
+// race: two devices have the link.
+func race(w *world) error {
+	s, err := w.share()
+	if err != nil {
+		return err
+	}
+	one, two := w.receive("receiver"), w.receive("second")
+	return errors.Join(s.wait(done), one.wait(done, taken), two.wait(done, taken))
+}
+
+// cancel: the sender takes it back before anybody came, with nothing running.
+func cancel(w *world) error {
+	s, err := w.share()
+	if err = errors.Join(err, w.look(done)); err != nil {
+		return err
+	}
+	if err := errors.Join(s.interrupt(), w.order("sender", "cancel", done)); err != nil {
+		return err
+	}
+	return w.receive("receiver").wait(taken)
+}
+
+// cancelRunning: from another terminal, while the share waits.
+func cancelRunning(w *world) error {
+	s, err := w.share()
+	if err = errors.Join(err, w.look(done)); err != nil {
+		return err
+	}
+	return errors.Join(w.order("sender", "cancel", done), s.wait(ended), w.look(taken))
+}
+
+// cancelClaimed: a claim lies at the relay which the sender has not seen.
+func cancelClaimed(w *world) error {
+	s, err := w.share()
+	if err = errors.Join(err, w.look(done)); err != nil {
+		return err
+	}
+	if err := s.interrupt(); err != nil {
+		return err
+	}
+	r := w.receive("receiver")
+	return errors.Join(w.stored("claim.stored", 1), w.order("sender", "cancel", done), r.wait(taken, ended))
+}
+
+// cancelRace: cancel and claim cross on the way.
+func cancelRace(w *world) error {
+	s, err := w.share()
+	if err = errors.Join(err, w.look(done)); err != nil {
+		return err
+	}
+	r := w.receive("receiver")
+	return errors.Join(w.order("sender", "cancel", done, taken, ended), s.wait(done, ended), r.wait(done, taken, ended))
+}
+
+// decline: the credential can't be put in its place, and the person gives up.
+func decline(w *world) error {
+	s, err := w.share()
+	if err = errors.Join(err, w.occupy("receiver")); err != nil {
+		return err
+	}
+	if err := w.receive("receiver").wait(cantWrite); err != nil {
+		return err
+	}
+	return errors.Join(w.order("receiver", "decline", done, ended), s.wait(ended))
+}
+
+// elsewhere: it is put in another place. After a crash the person doesn't
+// remember that, unless told that it is still to be done.
+func elsewhere(w *world) error {
+	s, err := w.share()
+	if err = errors.Join(err, w.occupy("receiver")); err != nil {
+		return err
+	}
+	if err := w.receive("receiver").wait(cantWrite); err != nil {
+		return err
+	}
+	id, err := w.id("receiver")
+	if err != nil {
+		return err
+	}
+	resume := []string{"resume", id}
+	there := append(resume, "-o", filepath.Join(w.out("receiver"), "elsewhere.txt"))
+	for j := w.command("receiver", there, resume); ; j = w.command("receiver", there, resume) {
+		if err := j.wait(done, cantWrite); err != nil {
+			return err
+		}
+		if j.code == done {
+			return s.wait(done)
+		}
+	}
+}
+
+// relinquish: a claim is handed back before the sender has seen it, and another
+// device receives.
+func relinquish(w *world) error {
+	s, err := w.share()
+	if err = errors.Join(err, w.look(done)); err != nil {
+		return err
+	}
+	r := w.receive("receiver")
+	if err := errors.Join(s.interrupt(), w.stored("claim.stored", 1), r.interrupt(), w.order("receiver", "relinquish", done, ended)); err != nil {
+		return err
+	}
+	s = w.resume("sender")
+	return errors.Join(w.receive("second").wait(done, taken), s.wait(done, ended))
+}
+
+// expiry: nobody comes in time.
+func expiry(w *world) error {
+	s, err := w.share("--expires", "1s")
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.wait(ended), w.receive("receiver").wait(taken, ended))
+}
+
+// forget: both forget a share that is over.
+func forget(w *world) error {
+	if err := both(w); err != nil {
+		return err
+	}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	return errors.Join(w.forget("sender"), w.forget("receiver"))
+}
+
+// copied: the sender's vault is restored from a backup, and the original is lost.
+func copied(w *world) error {
+	s, err := w.share()
+	if err = errors.Join(err, w.look(done)); err != nil {
+		return err
+	}
+	if err := s.interrupt(); err != nil {
+		return err
+	}
+	r := w.receive("receiver")
+	if err := errors.Join(w.stored("claim.stored", 1), r.interrupt()); err != nil {
+		return err
+	}
+	id, err := w.id("sender")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.CopyFS(w.home("copy"), os.DirFS(w.home("sender"))), os.RemoveAll(w.home("sender"))); err != nil {
+		return err
+	}
+	return errors.Join(w.do([]int{unresolved}, "copy", "resume", id), w.order("receiver", "decline", done))
+}
+
+// resume goes on with an actor's one share.
+func (w *world) resume(actor string) *job {
+	return w.keep(actor, "sparekey", func(int) ([]string, error) {
+		id, err := w.id(actor)
+		return []string{"resume", id, "--json", "--home", w.home(actor)}, err
+	}, nil)
+}
+
+// order gives an order about an actor's one share.
+func (w *world) order(actor, do string, codes ...int) error {
+	id, err := w.id(actor)
+	if err != nil {
+		return err
+	}
+	return w.do(codes, actor, do, id)
+}
+
+// forget may find, after a crash, that it is done.
+func (w *world) forget(actor string) error { return w.order(actor, "forget", done, notFound) }
+
+const notFound = 4
+
+// occupy puts a file where a receiver's credential would go.
+func (w *world) occupy(actor string) error {
+	path := filepath.Join(w.out(actor), "key.txt")
+	w.kept[path] = "another key"
+	return os.WriteFile(path, []byte(w.kept[path]), 0o600)
+}
