@@ -23,6 +23,9 @@ var parts = []struct {
 	rows func(options) ([]row, error)
 }{
 	{"share", shares},
+	{"relay", crowds},
+	{"weight", weights},
+	{"session", primitives},
 }
 
 func main() {
@@ -55,7 +58,7 @@ func names() string {
 
 // wants reports whether rows whose names begin so were asked for.
 func (o options) wants(name string) bool {
-	return strings.HasPrefix(name, o.only) || strings.HasPrefix(o.only, name)
+	return strings.HasPrefix(name, o.only) || strings.HasPrefix(o.only, name+" ")
 }
 
 func run(o options) error {
