@@ -36,7 +36,8 @@ type (
 	// Cancel: the sender's person wants the share back, or its format can't go on.
 	Cancel struct{ Reason string }
 
-	// Decline: the receiver's person doesn't want it.
+	// Decline: the receiver's person doesn't want it. While a Look or a
+	// Provision is being done, Decline and Redirect have to wait for its result.
 	Decline struct{ Reason string }
 
 	// Relinquish: the receiver's person hands the claim back, for another device.

@@ -68,8 +68,21 @@ func (r Receiver) Preview() (Preview, error) {
 	return DecodePreview(r.Offer.Preview)
 }
 
-// Left returns how long the offer can still be claimed, as far as is known here.
-func (r Receiver) Left(now Time) time.Duration { return r.Life.at(now).offer() }
+// Left returns how long the share goes on if nothing happens, as far as is known
+// here: until the offer can't be claimed any more, and once it is, until the
+// grace is up.
+func (r Receiver) Left(now Time) time.Duration {
+	l := r.Life.at(now)
+	if r.State == Opened || r.State == Viewed {
+		return l.offer()
+	}
+	return max(l.Left, 0)
+}
+
+// owes reports whether the sender or a mailbox may still need something of this
+// share. Of one that has ended nobody does once its time is long up: where a
+// mailbox was lost, this is what ends the telling.
+func (r Receiver) owes() bool { return !r.Copied && !(r.State.Ended() && r.Life.forgotten()) }
 
 // Epoch returns the epoch of the newest offer that has been seen, and whether
 // there is one.
@@ -83,7 +96,7 @@ func (r Receiver) Epoch() (uint64, bool) {
 // Outbox returns all frames that the sender may still need; handshakes stay
 // in it, so that a lane can be opened again at a mailbox that has lost it.
 func (r Receiver) Outbox() []frame.Frame {
-	if r.Copied || r.Proof != nil {
+	if !r.owes() || r.Proof != nil {
 		return nil
 	}
 	var out []frame.Frame
@@ -98,7 +111,7 @@ func (r Receiver) Outbox() []frame.Frame {
 // Decision returns what mailboxes are to agree with: a receiver deletes one
 // only with the sender's own proof that the share has ended.
 func (r Receiver) Decision() Decision {
-	if !r.State.Ended() || r.Copied {
+	if !r.State.Ended() || !r.owes() {
 		return Decision{}
 	}
 	return Decision{Over: r.Proof}
@@ -159,7 +172,10 @@ func (r Receiver) Step(now Time, rnd io.Reader, e Event) (Receiver, Effects) {
 	case Remaining:
 		n.shorten(c, e.Left)
 	}
-	if !n.State.Ended() && n.Offer != nil {
+	switch {
+	case n.State.Ended() && n.owes():
+		c.eff.Wake = n.Life.owed()
+	case n.Offer != nil:
 		c.eff.Wake = max(n.Life.Left, 0)
 	}
 	return n, *c.eff
@@ -372,16 +388,7 @@ var receiverRules = append([]rule[Receiver]{
 
 	{Provisioned, onDone, "", nil, Done, "erase", (*Receiver).sealedEnd},
 	{Provisioned, onPair, "", nil, Done, "erase: only done can follow provisioned", (*Receiver).pair},
-}, settled(Taken, Failed, Relinquished, Done, Cancelled, Declined, Expired)...)
-
-// settled are the rules of the ends: the proof says that the sender has ended
-// the share too, and what was still to be sent is owed to nobody.
-func settled(ends ...State) (rules []rule[Receiver]) {
-	for _, s := range ends {
-		rules = append(rules, rule[Receiver]{s, onPair, "", nil, s, "nothing is owed any more", (*Receiver).pair})
-	}
-	return rules
-}
+}, settled(onPair, (*Receiver).pair, Taken, Failed, Relinquished, Done, Cancelled, Declined, Expired)...)
 
 // opens opens the offer of a cause. What doesn't open is blamed on the path.
 func (r *Receiver) opens(c *cause) bool {
@@ -535,6 +542,18 @@ func (r *Receiver) end(c *cause) {
 			k.Log.Out = nil
 		}
 	}
+}
+
+// Forget returns an ended share without what was still to be sent, for when all
+// of it has been handed over.
+func (r Receiver) Forget() Receiver {
+	n := r.clone()
+	if n.State.Ended() {
+		for i := range n.Candidates {
+			n.Candidates[i].Log.Out = nil
+		}
+	}
+	return n
 }
 
 func (r *Receiver) halt(c *cause) { r.Copied, r.Reason = true, c.reason }

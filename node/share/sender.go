@@ -26,6 +26,7 @@ type Sender struct {
 	Refused []frame.Candidate `cbor:"12,keyasint"`
 	Others  int               `cbor:"13,keyasint"` // devices that came and were not chosen
 	Copied  bool              `cbor:"14,keyasint"`
+	Free    bool              `cbor:"15,keyasint"` // ended, and nobody is owed anything
 
 	open   []*log        // candidates whose handshake opened and who have not claimed yet
 	stray  []frame.Frame // data of candidates whose handshake hasn't come
@@ -107,13 +108,27 @@ func (s Sender) Label() string {
 	return s.Pin.Label
 }
 
-// Left returns how long the offer can still be claimed.
-func (s Sender) Left(now Time) time.Duration { return s.Life.at(now).offer() }
+// Left returns how long the share goes on if nothing happens: until the offer
+// can't be claimed any more, and once it is, until the grace is up.
+func (s Sender) Left(now Time) time.Duration {
+	l := s.Life.at(now)
+	if s.State == Offered {
+		return l.offer()
+	}
+	return max(l.Left, 0)
+}
+
+// owes reports whether anybody may still need something of this share. Of one that
+// has ended nobody does once its time is long up: no mailbox keeps it, no receiver
+// waits, and where a mailbox was lost, this is what ends the telling.
+func (s Sender) owes() bool {
+	return !s.Copied && !s.Free && !(s.State.Ended() && s.Life.forgotten())
+}
 
 // Outbox returns all frames that the receiver may still need. It is empty for
 // a copy: what the original has sent since isn't known.
 func (s Sender) Outbox() []frame.Frame {
-	if s.Copied {
+	if !s.owes() {
 		return nil
 	}
 	out := slices.Clone(s.Offers)
@@ -127,7 +142,7 @@ func (s Sender) Outbox() []frame.Frame {
 // end of its share; only a receiver that was pinned and got nothing is left
 // time to read the sealed end, and deletes the mailbox itself.
 func (s Sender) Decision() Decision {
-	if s.Copied {
+	if !s.owes() {
 		return Decision{}
 	}
 	d := Decision{Closed: slices.Clone(s.closed)}
@@ -181,9 +196,11 @@ func (s Sender) Step(now Time, rnd io.Reader, e Event) (Sender, Effects) {
 		n.Life = n.Life.shorten(e.Left)
 		n.clock(c)
 	}
-	c.eff.Wake = n.Life.wake()
-	if n.State.Ended() || n.State == Unresolved {
-		c.eff.Wake = 0
+	switch {
+	case n.State.Ended() && n.owes():
+		c.eff.Wake = n.Life.owed()
+	case !n.State.Ended() && n.State != Unresolved:
+		c.eff.Wake = n.Life.wake()
 	}
 	return n, *c.eff
 }
@@ -403,8 +420,9 @@ func (s *Sender) message(c *cause) {
 	}
 }
 
-// senderRules is the sender's table. The states that have ended have no rules.
-var senderRules = []rule[Sender]{
+// senderRules is the sender's table. The states that have ended know but one thing
+// more: that a mailbox shows the proof, so that whoever comes hears of the end.
+var senderRules = append([]rule[Sender]{
 	{Offered, onClaim, "", nil, Pinned, "pin this candidate for good; ask the format", (*Sender).pin},
 	{Offered, onOther, "", nil, Offered, "refuse it, and remember that", (*Sender).another},
 	{Offered, onCancel, "", nil, Cancelled, "erase; show the proof", (*Sender).end},
@@ -427,14 +445,14 @@ var senderRules = []rule[Sender]{
 
 	{Granted, onAnswer, "", nil, Granted, "send the format's messages", (*Sender).speak},
 	{Granted, onGives, "", nil, Granted, "send the format's messages", (*Sender).speak},
-	{Granted, onFails, "", nil, Granted, "seal recall: only the receiver knows how far it is", (*Sender).recall},
+	{Granted, onFails, "", nil, Granted, "seal recall: only the receiver knows how far it is; ask the format no more", (*Sender).recall},
 	{Granted, onMessage, "", nil, Granted, "keep it for the format", nil},
 	{Granted, onOther, "", nil, Granted, "answer taken", (*Sender).another},
 	{Granted, onProvisioned, "", nil, Done, "seal done; erase; show the proof", (*Sender).sealDone},
 	{Granted, onDecline, "it was recalled", (*Sender).recalled, Cancelled, "seal declined; erase; show the proof", (*Sender).sealDeclined},
 	{Granted, onDecline, "", nil, Declined, "seal declined; erase; show the proof", (*Sender).sealDeclined},
 	{Granted, onRelinquish, "", nil, Declined, "seal declined: after the grant it is one", (*Sender).sealDeclined},
-	{Granted, onCancel, "", nil, Granted, "seal recall: the credential may be in already", (*Sender).recall},
+	{Granted, onCancel, "", nil, Granted, "seal recall: the credential may be in already; ask the format no more", (*Sender).recall},
 	{Granted, onTimeOver, "", nil, Unresolved, "halt: a late answer still counts", (*Sender).silence},
 	{Granted, onCopied, "", nil, Unresolved, "halt", (*Sender).halt},
 	{Granted, onPair, "", nil, Unresolved, "halt: I am a restored backup", (*Sender).halt},
@@ -444,7 +462,7 @@ var senderRules = []rule[Sender]{
 	{Unresolved, onDecline, "", nil, Declined, "seal declined; erase; show the proof", (*Sender).sealDeclined},
 	{Unresolved, onRelinquish, "", nil, Declined, "seal declined; erase; show the proof", (*Sender).sealDeclined},
 	{Unresolved, onCopied, "", nil, Unresolved, "fall silent", (*Sender).halt},
-}
+}, settled(onPair, (*Sender).free, Done, Cancelled, Declined, Expired)...)
 
 func (s *Sender) pin(c *cause) {
 	s.Pin = &pin{Log: *c.log, Claim: [32]byte(c.body.Claim), Label: c.body.Label}
@@ -491,7 +509,11 @@ func (s *Sender) reoffer(c *cause) {
 	c.tell(Notice{Kind: NoticeReleased})
 }
 
+// recall asks the receiver not to provision. What the format would still say
+// could reach it only after that, and helps nobody: it is not asked again, and a
+// format that fails for good doesn't fail over and over.
 func (s *Sender) recall(c *cause) {
+	s.Turn.Done = true
 	if s.Pin.Recalled {
 		return
 	}
@@ -524,6 +546,21 @@ func (s *Sender) end(c *cause) {
 		s.Pin.Log.Session = noise.Session{Candidate: s.Candidate()}
 		s.Pin.Log.early = nil
 	}
+}
+
+func (s *Sender) free(*cause) { s.Free = true }
+
+// Forget returns an ended share without what was still to be sent, for when all
+// of it has been handed over.
+func (s Sender) Forget() Sender {
+	n := s.clone()
+	if n.State.Ended() {
+		n.Free = true
+		if n.Pin != nil {
+			n.Pin.Log.Out = nil
+		}
+	}
+	return n
 }
 
 func (s *Sender) silence(*cause) {

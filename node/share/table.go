@@ -119,3 +119,12 @@ func fire[M any](rules []rule[M], m *M, state *State, on trigger, c *cause) {
 		return
 	}
 }
+
+// settled are the rules of the ends: with the proof at hand, what was still to be
+// sent is owed to nobody, for whoever asks a mailbox is shown it.
+func settled[M any](on trigger, do func(*M, *cause), ends ...State) (rules []rule[M]) {
+	for _, s := range ends {
+		rules = append(rules, rule[M]{s, on, "", nil, s, "nothing is owed any more", do})
+	}
+	return rules
+}

@@ -49,6 +49,13 @@ func (l life) offer() time.Duration { return max(l.Left-l.Grace, 0) }
 func (l life) offerOver() bool { return l.Left <= l.Grace }
 func (l life) over() bool      { return l.Left <= 0 }
 
+// An end may come at the very last, and there may be a word to say about it. So
+// what an ended share owes is owed for a grace more. No mailbox keeps it by then.
+func (l life) forgotten() bool { return l.Left <= -Grace }
+
+// owed returns how long an ended share still owes its last words.
+func (l life) owed() time.Duration { return max(l.Left+Grace, 0) }
+
 // wake returns how long until something changes, 0 for never.
 func (l life) wake() time.Duration {
 	switch {

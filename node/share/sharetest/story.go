@@ -25,6 +25,7 @@
 //	forge SIDE                  a mailbox shows a proof that proves nothing
 //	remaining R D               a mailbox says how long it will keep the share
 //	holders                     how many have the credential
+//	owed SIDE                   what it has for the other side, or for mailboxes
 package sharetest
 
 import (
@@ -200,6 +201,8 @@ func (w *world) command(f []string) {
 		w.step(name, share.Remaining{Left: w.duration(arg(2))})
 	case "holders":
 		w.log("holders: %d\n", w.holders())
+	case "owed":
+		w.owed(name)
 	default:
 		w.t.Fatalf("no such command: %v", f)
 	}

@@ -59,6 +59,7 @@ func (w *world) share(life time.Duration) {
 		w.t.Fatal(err)
 	}
 	seed := w.bytes32()
+	w.proof, w.receivers = nil, map[string]*share.Receiver{}
 	c, _ := noise.NewKeys(seed).Commit(p)
 	w.link = noise.Secrets{ID: frame.ID(c), PSK: w.bytes32(), OfferKey: w.bytes32()}
 	if w.sender, err = share.NewSender(w.now, w.link, seed, p, []byte("secret")); err != nil {
@@ -97,7 +98,32 @@ func (w *world) step(name string, e share.Event) share.Effects {
 		w.names[c.Log.Session.Candidate] = name
 	}
 	w.report(name, was.State, next.State, next.Reason, eff)
+	if d := next.Decision(); d.Over != nil {
+		w.proof = d.Over
+	}
 	return eff
+}
+
+// owed says what a side still has for the other one, and for mailboxes.
+func (w *world) owed(name string) {
+	out, d := w.sender.Outbox(), w.sender.Decision()
+	if name != Sender {
+		out, d = w.receivers[name].Outbox(), w.receivers[name].Decision()
+	}
+	var things []string
+	for _, f := range out {
+		things = append(things, fmt.Sprintf("%v %d", f.Kind(), f.Seq()))
+	}
+	if d.Pinned != (frame.Candidate{}) {
+		things = append(things, "a lane to be confirmed")
+	}
+	if d.Over != nil {
+		things = append(things, "the proof")
+	}
+	if len(things) == 0 {
+		things = []string{"nothing"}
+	}
+	w.log("%s owes: %s\n", name, strings.Join(things, ", "))
 }
 
 func (w *world) report(name string, was, is share.State, reason string, eff share.Effects) {
