@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,4 +71,42 @@ func TestShareRunsInABubble(t *testing.T) {
 		alice.stop()
 		bob.stop()
 	})
+}
+
+// TestCLK02ReportsAndSleepDontMoveTheEnd: an offer ends when its time is up, however
+// often a mailbox has something to say, and when the device has slept, within a
+// minute of its waking.
+func TestCLK02ReportsAndSleepDontMoveTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, slept := time.Now(), atomic.Int64{}
+		alice := newParty(t)
+		alice.Now = func() share.Time {
+			return share.Time{Boot: [16]byte{1}, Up: time.Since(began) + time.Duration(slept.Load())}
+		}
+		alice.Finders = []discovery.Finder{chatty{}}
+		alice.patience = 48 * time.Hour
+		offer := alice.offer("", "x")
+		alice.start(offer)
+		time.Sleep(10 * time.Hour)
+		slept.Store(int64(8 * time.Hour)) // Go's clock, and this bubble's, have stood still
+		alice.state(share.Expired)
+		if took := time.Since(began); took < 16*time.Hour || took > 16*time.Hour+2*time.Minute {
+			t.Errorf("with 8 h of sleep, an offer of 24 h ended after %v awake", took)
+		}
+		alice.stop()
+	})
+}
+
+// chatty finds nothing and says so, often.
+type chatty struct{}
+
+func (chatty) Find(ctx context.Context, m discovery.Meeting, _ func(discovery.Path)) error {
+	for ctx.Err() == nil {
+		m.Report(discovery.Report{State: discovery.Missing})
+		select {
+		case <-time.After(30 * time.Second):
+		case <-ctx.Done():
+		}
+	}
+	return nil
 }

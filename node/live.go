@@ -30,8 +30,10 @@ type Live struct {
 	results chan result
 	reports chan discovery.Report
 	left    time.Duration // what a mailbox said last
-	working string        // key and kind of the task that runs
+	timer   *time.Timer   // for the machine's next Woken; every step sets it
+	job     *job          // the task that is being done; nil: none
 	held    bool          // the task failed; the person has to do something
+	waiting []request     // they can't be answered before the job is
 	first   atomic.Pointer[[]frame.Frame]
 
 	done chan struct{}
@@ -60,17 +62,8 @@ type request struct {
 	done  chan error
 }
 
-type result struct {
-	key   string
-	event share.Event
-	err   error
-}
-
-// Errors of a live share.
-var (
-	ErrStopped = errors.New("the share is not being driven any more")
-	ErrTooLate = errors.New("it is too late for that")
-)
+// ErrStopped is returned by Do where nobody drives the share.
+var ErrStopped = errors.New("the share is not being driven any more")
 
 // Start drives the share of a record until ctx ends or it is settled: ended,
 // with the other side or a mailbox knowing. tell is called from the share's own
@@ -97,7 +90,9 @@ func (d *Device) Start(ctx context.Context, id string, r Record, tell func(Updat
 }
 
 // Do brings an event to the share, and returns once its effects are saved and
-// on their way.
+// on their way. A Decline or Redirect that comes while the format looks or
+// provisions waits for that, so that both sides hear the truth; where the format
+// can't tell, Do returns its error. If ctx ends first, it may still come to pass.
 func (l *Live) Do(ctx context.Context, e share.Event) error {
 	q := request{e, make(chan error, 1)}
 	select {
@@ -112,6 +107,8 @@ func (l *Live) Do(ctx context.Context, e share.Event) error {
 		return err
 	case <-l.done:
 		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -192,42 +189,49 @@ const lanes = 4
 
 // loop is the share: it steps until the share is settled or ctx ends.
 func (l *Live) loop(ctx context.Context, workers *sync.WaitGroup) error {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	wake := func(eff share.Effects) {
-		if eff.Wake > 0 {
-			timer.Reset(eff.Wake)
-		} else {
-			timer.Stop()
-		}
-	}
-	eff, err := l.step(share.Woken{}, nil)
-	for {
-		if err != nil {
-			return err
-		}
-		wake(eff)
+	l.timer = time.NewTimer(tick)
+	defer l.timer.Stop()
+	err := l.step(share.Woken{}, nil)
+	for err == nil {
 		l.work(ctx, workers)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-timer.C:
-			eff, err = l.step(share.Woken{}, nil)
+		case <-l.timer.C:
+			err = l.step(share.Woken{}, nil)
 		case q := <-l.events:
-			eff, err = l.step(l.complete(q.event), nil)
-			q.done <- err
+			err = l.asked(q)
 		case a := <-l.carrier.Arrivals():
-			eff, err = l.step(share.Arrived{Frames: a.Frames}, a.From)
+			err = l.step(share.Arrived{Frames: a.Frames}, a.From)
 		case r := <-l.reports:
-			eff, err = l.heard(r, eff)
+			err = l.heard(r)
 		case r := <-l.results:
-			eff, err = l.worked(r, eff)
+			err = l.worked(r)
 		case v := <-l.carrier.Settled():
 			if ended, settledErr := l.settle(v); ended {
 				return settledErr
 			}
 		}
 	}
+	return err
+}
+
+// tick is how long a share that waits for its time goes without looking at the
+// clock: Go's timers stand still while the device sleeps, the share's time doesn't.
+const tick = time.Minute
+
+// asked takes an event from outside, or lets it wait for the job.
+func (l *Live) asked(q request) error {
+	switch q.event.(type) {
+	case share.Decline, share.Redirect:
+		if l.job != nil && l.job.do != share.Ask {
+			l.waiting = append(l.waiting, q)
+			return nil
+		}
+	}
+	err := l.step(l.complete(q.event), nil)
+	q.done <- err
+	return err
 }
 
 // complete adds to an event what only the record knows.
@@ -243,17 +247,21 @@ func (l *Live) complete(e share.Event) share.Event {
 }
 
 // step is the order that everything rests on: step, save, send, tell.
-func (l *Live) step(e share.Event, from discovery.Path) (share.Effects, error) {
+func (l *Live) step(e share.Event, from discovery.Path) error {
 	next, eff := l.machine.step(l.device.Now(), l.device.Rand, e)
 	next, eff = l.answer(next, eff)
 	if eff.Save {
 		fault.Point("node.step", "unsaved")
 		if err := l.save(next, from); err != nil {
-			return eff, err
+			return err
 		}
 		fault.Point("node.step", "saved")
 	}
 	l.machine = next
+	l.timer.Stop()
+	if eff.Wake > 0 {
+		l.timer.Reset(min(eff.Wake, tick))
+	}
 	l.carry()
 	if from != nil {
 		l.carrier.Reply(from, eff.Reply...)
@@ -262,7 +270,7 @@ func (l *Live) step(e share.Event, from discovery.Path) (share.Effects, error) {
 	for _, n := range eff.Tell {
 		l.update(Update{Notice: &n}, from)
 	}
-	return eff, nil
+	return nil
 }
 
 // save writes the record with the machine's next value. A receiver that only
@@ -337,17 +345,17 @@ func (l *Live) update(u Update, from discovery.Path) {
 
 // heard takes a path's report. Only the proof of the end, and less time than
 // was known, are the machine's business.
-func (l *Live) heard(r discovery.Report, eff share.Effects) (share.Effects, error) {
+func (l *Live) heard(r discovery.Report) error {
 	var err error
 	switch {
 	case r.State == discovery.Ended && r.Over != nil:
-		eff, err = l.step(share.Over{Proof: *r.Over}, nil)
+		err = l.step(share.Over{Proof: *r.Over}, nil)
 	case r.State == discovery.Living && r.Left > 0 && (l.left == 0 || r.Left < l.left-time.Second):
 		l.left = r.Left
-		eff, err = l.step(share.Remaining{Left: r.Left}, nil)
+		err = l.step(share.Remaining{Left: r.Left}, nil)
 	}
 	l.update(Update{Report: &r}, nil)
-	return eff, err
+	return err
 }
 
 // settle ends the loop once the share has ended and somebody has all of it.
@@ -359,7 +367,7 @@ func (l *Live) settle(version uint64) (bool, error) {
 		l.update(Update{Stored: true}, nil)
 		return false, nil
 	}
-	l.record.settle()
+	l.record.settle(l.machine)
 	fault.Point("node.settled", "unsaved")
 	if l.saved {
 		if err := save(l.device.Vault, l.id, l.record); err != nil {

@@ -17,6 +17,7 @@ type machine interface {
 	outbox() []frame.Frame
 	decision() share.Decision
 	task() (share.Task, bool)
+	forget() machine
 	marshal() []byte
 }
 
@@ -33,6 +34,7 @@ func (m senderMachine) left(now share.Time) time.Duration { return m.Left(now) }
 func (m senderMachine) outbox() []frame.Frame             { return m.Outbox() }
 func (m senderMachine) decision() share.Decision          { return m.Decision() }
 func (m senderMachine) task() (share.Task, bool)          { return m.Task() }
+func (m senderMachine) forget() machine                   { return senderMachine{m.Forget()} }
 func (m senderMachine) marshal() []byte                   { return m.Marshal() }
 
 type receiverMachine struct{ share.Receiver }
@@ -48,4 +50,5 @@ func (m receiverMachine) left(now share.Time) time.Duration { return m.Left(now)
 func (m receiverMachine) outbox() []frame.Frame             { return m.Outbox() }
 func (m receiverMachine) decision() share.Decision          { return m.Decision() }
 func (m receiverMachine) task() (share.Task, bool)          { return m.Task() }
+func (m receiverMachine) forget() machine                   { return receiverMachine{m.Forget()} }
 func (m receiverMachine) marshal() []byte                   { return m.Marshal() }

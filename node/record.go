@@ -78,7 +78,8 @@ func (r Record) State() (s share.State, reason, label string, err error) {
 	return s, reason, label, nil
 }
 
-// Left returns how long the share can still be claimed.
+// Left returns how long the share goes on if nothing happens: until it can't be
+// claimed any more, and once it is, until its grace is up.
 func (r Record) Left(now share.Time) time.Duration {
 	m, err := r.machine()
 	if err != nil {
@@ -113,8 +114,12 @@ func (r *Record) erase(now time.Time) {
 	r.Secret = [16]byte{}
 }
 
-// settle forgets the rest.
-func (r *Record) settle() { r.Settled, r.View = true, [32]byte{} }
+// settle forgets the rest: nobody is owed anything more, so neither the capabilities
+// nor the frames that said it are of use.
+func (r *Record) settle(m machine) {
+	r.Settled, r.View, r.Token = true, [32]byte{}, [32]byte{}
+	r.Machine = m.forget().marshal()
+}
 
 // view is the capability with which the share's mailbox is asked.
 func (r Record) view() [32]byte {
@@ -153,5 +158,5 @@ func (r Record) Waiting() bool {
 		return err != nil
 	}
 	state, _, _ := m.state()
-	return !state.Ended() || r.Role == discovery.Sender || len(m.outbox()) > 0
+	return !state.Ended() || len(m.outbox()) > 0 || r.Role == discovery.Sender && m.decision().Over != nil
 }

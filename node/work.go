@@ -19,29 +19,65 @@ const (
 	lastRetry  = 30 * time.Second
 )
 
-// work starts the outstanding task, unless it runs already or waits for the person.
+// A job is a task that is being done.
+type job struct {
+	do   share.Do
+	key  string
+	stop context.CancelFunc
+}
+
+// A result is what became of a job. Without an event it is trouble.
+type result struct {
+	job   *job
+	event share.Event
+	err   error
+	again bool // the job goes on by itself
+}
+
+// work starts the outstanding task, unless it is being done already or waits for
+// the person. What isn't outstanding any more is stopped: a share that was
+// cancelled asks no issuer again.
 func (l *Live) work(ctx context.Context, workers *sync.WaitGroup) {
 	t, ok := l.machine.task()
+	if l.job != nil {
+		if ok && l.doing(t) {
+			return
+		}
+		l.job.stop()
+		l.job = nil
+	}
 	if !ok || l.held {
 		return
 	}
-	key := taskKey(t)
-	if l.working == key {
-		return
-	}
-	l.working = key
+	ctx, stop := context.WithCancel(ctx)
+	j := &job{t.Do, t.Key, stop}
+	l.job = j
 	name, sends := l.record.Preview.Format, l.sends()
 	workers.Go(func() {
+		defer stop()
+		bring := func(r result) {
+			if ctx.Err() != nil {
+				return // nobody wants it any more, and it may be the cause of the trouble
+			}
+			r.job = j
+			select {
+			case l.results <- r:
+			case <-ctx.Done():
+			}
+		}
 		format, err := l.device.Formats.Lookup(name)
 		if err != nil {
-			l.bring(ctx, result{key, failed(t, err), nil})
+			bring(final(t, err))
 			return
 		}
-		l.bring(ctx, perform(ctx, format, sends, t, key, l.bring))
+		bring(perform(ctx, format, sends, t, bring))
 	})
 }
 
-func taskKey(t share.Task) string { return fmt.Sprintf("%d %s", t.Do, t.Key) }
+// doing reports whether a task is being done.
+func (l *Live) doing(t share.Task) bool {
+	return l.job != nil && l.job.do == t.Do && l.job.key == t.Key
+}
 
 func (l *Live) sends() bool { return l.record.Role == discovery.Sender }
 
@@ -55,7 +91,7 @@ func (l *Live) answer(next machine, eff share.Effects) (machine, share.Effects) 
 	}
 	for eff.Save && !l.held {
 		t, ok := next.task()
-		if !ok || t.Do != share.Ask || taskKey(t) == l.working {
+		if !ok || t.Do != share.Ask || l.doing(t) {
 			break
 		}
 		fault.Point("node.task", "begin")
@@ -72,23 +108,23 @@ func (l *Live) answer(next machine, eff share.Effects) (machine, share.Effects) 
 }
 
 // perform does a task, again and again where trouble may pass.
-func perform(ctx context.Context, f credential.Format, sends bool, t share.Task, key string, bring func(context.Context, result)) result {
+func perform(ctx context.Context, f credential.Format, sends bool, t share.Task, bring func(result)) result {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		fault.Point("node.task", "begin")
 		e, err := once(ctx, f, sends, t)
 		fault.Point("node.task", "end")
 		switch {
 		case err == nil:
-			return result{key, e, nil}
+			return result{event: e}
 		case errors.Is(err, credential.ErrFinal):
-			return result{key, failed(t, err), nil}
+			return final(t, err)
 		case t.Do == share.Provision:
-			return result{key, nil, err} // the person may mend it: another place, more room
+			return result{err: err} // the person may mend it: another place, more room
 		}
-		bring(ctx, result{"", nil, err})
+		bring(result{err: err, again: true})
 		select {
 		case <-ctx.Done():
-			return result{key, nil, ctx.Err()}
+			return result{err: ctx.Err()}
 		case <-time.After(wait):
 		}
 	}
@@ -110,31 +146,61 @@ func once(ctx context.Context, f credential.Format, sends bool, t share.Task) (s
 	return share.Answered{Key: t.Key, Answer: share.Answer(a)}, err
 }
 
-// failed is the event of a task that can't ever be done.
-func failed(t share.Task, err error) share.Event {
-	if t.Do == share.Ask {
-		return share.Answered{Key: t.Key, Failed: err.Error()}
+// final is the result of a task that can't ever be done. Only for a look it ends
+// nothing: whether the credential is in its place isn't known, so neither word can
+// be given, and the person has to see to it.
+func final(t share.Task, err error) result {
+	switch t.Do {
+	case share.Ask:
+		return result{event: share.Answered{Key: t.Key, Failed: err.Error()}}
+	case share.Provision:
+		return result{event: share.Placed{Key: t.Key, Failed: err.Error()}}
 	}
-	return share.Placed{Key: t.Key, Failed: err.Error()}
+	return result{err: err}
 }
 
-func (l *Live) bring(ctx context.Context, r result) {
-	select {
-	case l.results <- r:
-	case <-ctx.Done():
+// worked takes a job's result, and then what has waited for it. Trouble is told,
+// and held for the person unless the job goes on by itself.
+func (l *Live) worked(r result) error {
+	if r.job != l.job {
+		return nil // it was stopped
 	}
+	if r.event == nil {
+		if !r.again {
+			l.job, l.held = nil, true
+		}
+		l.update(Update{Err: r.err, Held: l.held}, nil)
+		if r.job.do == share.Look {
+			l.refuse(r.err)
+			return nil
+		}
+		return l.release()
+	}
+	l.job = nil
+	if err := l.step(r.event, nil); err != nil {
+		return err
+	}
+	return l.release()
 }
 
-// worked takes a task's result. Without an event it is trouble: told, and held
-// for the person unless the task goes on by itself (then it has no key).
-func (l *Live) worked(r result, eff share.Effects) (share.Effects, error) {
-	if r.event != nil {
-		l.working = ""
-		return l.step(r.event, nil)
+// release takes the events that have waited, now that the format has answered.
+func (l *Live) release() error {
+	waited := l.waiting
+	l.waiting = nil
+	for _, q := range waited {
+		err := l.step(l.complete(q.event), nil)
+		q.done <- err
+		if err != nil {
+			return err
+		}
 	}
-	if r.key != "" {
-		l.working, l.held = "", true
+	return nil
+}
+
+// refuse answers the events that have waited in vain.
+func (l *Live) refuse(why error) {
+	for _, q := range l.waiting {
+		q.done <- fmt.Errorf("whether the credential is in its place can't be told: %w", why)
 	}
-	l.update(Update{Err: r.err, Held: l.held}, nil)
-	return eff, nil
+	l.waiting = nil
 }
