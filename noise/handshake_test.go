@@ -198,6 +198,7 @@ func TestAClaimOpensForItsOwnShareAndLinkOnly(t *testing.T) {
 	refused(t, err, "first message", "a saved offer under another psk")
 }
 
+// TestAHandshakeWithAnyByteChangedOrCutIsRefused is LIE-07 for handshakes.
 func TestAHandshakeWithAnyByteChangedOrCutIsRefused(t *testing.T) {
 	w := newShare(12, "preview")
 	_, _, hello := w.pair(t, 0, 1)
@@ -221,6 +222,8 @@ func TestAHandshakeWithAnyByteChangedOrCutIsRefused(t *testing.T) {
 	}
 	_, err = w.keys.Accept(w.secrets, 0, nil)
 	refused(t, err, "malformed", "no frame")
+	_, err = w.keys.Accept(w.secrets, 0, hello)
+	ok(t, err, "after all these the genuine one opens")
 }
 
 // named returns the handshake frame of a message 2, named as it should be.

@@ -147,6 +147,7 @@ func TestOnlyTheRightLinkOpensAnOffer(t *testing.T) {
 	refused(t, err, "wrong key", "another share's offer")
 }
 
+// TestAnOfferWithAnyByteChangedOrCutIsRefused is LIE-07 for offers.
 func TestAnOfferWithAnyByteChangedOrCutIsRefused(t *testing.T) {
 	w := newShare(10, "preview")
 	f := w.frame(t, 1)

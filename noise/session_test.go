@@ -123,6 +123,7 @@ func TestTwoSealsOfOneSeqShareNoKeyAndNonce(t *testing.T) {
 	}
 }
 
+// TestAFrameWithAnyByteChangedOrCutIsRefused is LIE-07 for data.
 func TestAFrameWithAnyByteChangedOrCutIsRefused(t *testing.T) {
 	sender, receiver, _ := newShare(6, "p").pair(t, 0, 1)
 	f := sealed(t, sender, frame.Data, 1, 2, "body")

@@ -52,8 +52,9 @@ func InMemory(_ testing.TB, _, _ string, frames []frame.Frame) [][]frame.Frame {
 
 // A Way is how a story is run.
 type Way struct {
-	Carry Carry // nil: InMemory
-	Crash bool  // each side is killed and started again after every command
+	Carry Carry  // nil: InMemory
+	Crash bool   // each side is killed and started again after every command
+	Seed  uint64 // what is random is made of it, so another seed is another share; 0: 1
 }
 
 // Play runs a story and returns it with what it led to.
@@ -61,7 +62,7 @@ func Play(t testing.TB, story string, way Way) string {
 	if way.Carry == nil {
 		way.Carry = InMemory
 	}
-	w := newWorld(t, way.Carry, 1)
+	w := newWorld(t, way.Carry, max(way.Seed, 1))
 	var out strings.Builder
 	var said strings.Builder
 	w.log = func(format string, args ...any) { fmt.Fprintf(&said, format, args...) }
