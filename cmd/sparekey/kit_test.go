@@ -218,6 +218,27 @@ func (p *process) kill() {
 	<-p.ended
 }
 
+// copyFolder copies the folder of a relay that is stopped: a snapshot of its store.
+func copyFolder(t testing.TB, from string) (to string) {
+	t.Helper()
+	to = filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// relayOf starts a relay on a folder.
+func relayOf(t testing.TB, dir string) *relayProcess {
+	t.Helper()
+	r, err := startRelay(dir, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.kill)
+	return r
+}
+
 // newLiar starts a liar in front of a relay.
 func newLiar(t testing.TB, relay string, rules ...liar.Rule) *liar.Proxy {
 	t.Helper()
