@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -216,6 +218,33 @@ func (p *process) exit() int {
 func (p *process) kill() {
 	p.cmd.Process.Signal(syscall.SIGKILL)
 	<-p.ended
+}
+
+// memory measures how much memory the process has ever had, in kB, until it
+// ends: what it returns gives the last figure read. (Its rusage counts what the
+// test itself had when it started it.)
+func (p *process) memory() (peak func() int) {
+	var kB atomic.Int64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		each := time.NewTicker(2 * time.Millisecond)
+		defer each.Stop()
+		for {
+			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+			if _, line, ok := strings.Cut(string(status), "VmHWM:"); ok {
+				var n int64
+				fmt.Sscan(line, &n)
+				kB.Store(n)
+			}
+			select {
+			case <-p.ended:
+				return
+			case <-each.C:
+			}
+		}
+	}()
+	return func() int { <-done; return int(kB.Load()) }
 }
 
 // copyFolder copies the folder of a relay that is stopped: a snapshot of its store.
