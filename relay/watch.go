@@ -17,8 +17,8 @@ type Watchers struct {
 // the bytes where they are, unless there is a pointer in it; so there is one,
 // always nil, and what is forgotten is in no memory either.
 type idKey struct {
-	id    frame.ShareID
-	clear *byte
+	id frame.ShareID
+	_  *byte
 }
 
 // Add returns a channel that gets a value after each Tell of id; values that

@@ -229,7 +229,7 @@ func vaultFailure(err error) *failure {
 	case errors.Is(err, node.ErrRecord):
 		return fail(exitVault, "vault_damaged", err.Error()+". It was left as it is.", "use the sparekey that wrote it").because(err)
 	case ofFiles(err):
-		return fail(exitCantWrite, "vault_io", err.Error()+". Nothing was sent that isn't saved; what was saved is kept.", "see that there is room, and that the vault's folder may be written to; sparekey list shows what there is").because(err)
+		return fail(exitCantWrite, "storage", err.Error()+". Nothing was sent that isn't saved; what was saved is kept.", "see that there is room, and that the folder may be written to; sparekey list shows what there is").because(err)
 	}
 	return nil
 }

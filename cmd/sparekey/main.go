@@ -74,10 +74,13 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "sparekey", Short: "Hand a spare key to exactly one other person",
+		Args: noCommand, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }, SuggestionsMinimumDistance: 2,
 		SilenceUsage: true, SilenceErrors: true, CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return a.begin(c) },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err).because(err) })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fail(exitUsage, "usage", err.Error()+".", c.CommandPath()+" --help").because(err)
+	})
 	f := root.PersistentFlags()
 	f.BoolVar(&a.flags.json, "json", false, "speak JSON, one object a line")
 	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "say nothing but data")
@@ -88,7 +91,32 @@ func (a *app) root() *cobra.Command {
 	f.DurationVar(&a.flags.timeout, "timeout", 0, "give up after; what was begun is kept")
 	root.AddCommand(a.shareCommand(), a.receiveCommand(), a.viewCommand(), a.listCommand(), a.showCommand(), a.resumeCommand(),
 		a.cancelCommand(), a.declineCommand(), a.relinquishCommand(), a.forgetCommand(), a.formatsCommand(), a.versionCommand())
+	for _, c := range root.Commands() {
+		c.Args = exactly(c.Args)
+	}
 	return root
+}
+
+// noCommand is the failure of a first word that names no command.
+func noCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "sparekey --help"
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		hint = "sparekey " + like[0]
+	}
+	return fail(exitUsage, "usage", fmt.Sprintf("there is no command %q.", args[0]), hint)
+}
+
+// exactly makes a wrong number of arguments a failure that says what is wanted.
+func exactly(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return fail(exitUsage, "usage", fmt.Sprintf("this is used as: sparekey %s.", c.Use), c.CommandPath()+" --help").because(err)
+		}
+		return nil
+	}
 }
 
 // begin settles flags and config before a command runs.

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"testing"
+)
+
+// exits are the exit codes by their names in failure.go.
+var exits = map[string]int{
+	"exitDone": exitDone, "exitInternal": exitInternal, "exitUsage": exitUsage, "exitRefused": exitRefused, "exitNotFound": exitNotFound, "exitCantWrite": exitCantWrite,
+	"exitOver": exitOver, "exitNoPath": exitNoPath, "exitTaken": exitTaken, "exitUnresolved": exitUnresolved, "exitVault": exitVault, "exitInterrupted": exitInterrupted,
+}
+
+// TestEveryCodeStandsInTheDocs reads the codes off the calls of fail, and the
+// tables of docs/commands.md.
+func TestEveryCodeStandsInTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]int{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (\\d+) \\|").FindAllSubmatch(page, -1) {
+		documented[string(row[1])], _ = strconv.Atoi(string(row[2]))
+	}
+	coded := map[string]int{"relinquished": exitOver} // said with the state's own name
+	for code, exit := range calls(t) {
+		coded[code] = exit
+	}
+	if !maps.Equal(coded, documented) {
+		for _, code := range slices.Sorted(maps.Keys(coded)) {
+			if documented[code] != coded[code] {
+				t.Errorf("%s ends with %d; docs/commands.md says %d", code, coded[code], documented[code])
+			}
+		}
+		for code := range documented {
+			if _, ok := coded[code]; !ok {
+				t.Errorf("no command ends with %s, but docs/commands.md says so", code)
+			}
+		}
+	}
+	for name, exit := range exits {
+		if !regexp.MustCompile(fmt.Sprintf(`(?m)^\| %d \| `, exit)).Match(page) {
+			t.Errorf("docs/commands.md doesn't explain exit %d (%s)", exit, name)
+		}
+	}
+}
+
+// calls returns the codes and exits of all calls of fail with a code that is written out.
+func calls(t *testing.T) map[string]int {
+	t.Helper()
+	found := map[string]int{}
+	files, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !regexp.MustCompile(`^[a-z_]+\.go$`).MatchString(f.Name()) || regexp.MustCompile(`_test\.go$`).MatchString(f.Name()) {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), f.Name(), nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) != 4 {
+				return true
+			}
+			name, isFail := call.Fun.(*ast.Ident)
+			exit, named := call.Args[0].(*ast.Ident)
+			code, written := call.Args[1].(*ast.BasicLit)
+			if !isFail || name.Name != "fail" || !named || !written {
+				return true
+			}
+			value, known := exits[exit.Name]
+			text, err := strconv.Unquote(code.Value)
+			if !known || err != nil {
+				t.Errorf("%s: a failure with %s and %s", f.Name(), exit.Name, code.Value)
+			}
+			if had, twice := found[text]; twice && had != value {
+				t.Errorf("%s ends with %d and with %d", text, had, value)
+			}
+			found[text] = value
+			return true
+		})
+	}
+	if len(found) < 20 {
+		t.Fatalf("only %d codes are found: this test looks in the wrong place", len(found))
+	}
+	return found
+}
