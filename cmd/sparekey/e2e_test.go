@@ -195,33 +195,6 @@ func startShare(t testing.TB, home, file, relay string) *senderProcess {
 	return s
 }
 
-// BenchmarkShareOverLoopback times whole processes: from the sender's start to
-// the receiver's end, the receiver started the moment the link is printed.
-func BenchmarkShareOverLoopback(b *testing.B) {
-	r, err := startRelay(b.TempDir(), "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer r.kill()
-	dir := b.TempDir()
-	file := filepath.Join(dir, "key")
-	if err := os.WriteFile(file, make([]byte, 1000), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	for i := 0; b.Loop(); i++ {
-		home := filepath.Join(dir, fmt.Sprint(i))
-		s := startShare(b, filepath.Join(home, "sender"), file, r.url)
-		if code, out := sparekey(filepath.Join(home, "receiver"), "receive", s.link, "--yes", "-o", filepath.Join(home, "got")); code != 0 {
-			b.Fatal(code, out)
-		}
-		b.StopTimer()
-		if err := s.cmd.Wait(); err != nil {
-			b.Fatal(err)
-		}
-		b.StartTimer()
-	}
-}
-
 // TestKilledAnywhereNothingIsLostOrDoubled kills -9 the sender, the receiver or
 // the relay at 100 random moments of a share, starts it again, and wants the
 // share to end as it would have.
