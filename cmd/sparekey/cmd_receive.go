@@ -18,6 +18,7 @@ import (
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/link"
 	"github.com/sparekey/sparekey/node/share"
+	"github.com/sparekey/sparekey/relay/mailbox"
 )
 
 type receiveFlags struct {
@@ -53,6 +54,7 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 	if err != nil {
 		return err
 	}
+	mailbox.Prepare(mailbox.Config{}, l.Relay)
 	if err := a.allow(ctx, l, f); err != nil {
 		return err
 	}

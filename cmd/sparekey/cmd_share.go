@@ -16,6 +16,7 @@ import (
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/link"
 	"github.com/sparekey/sparekey/node/share"
+	"github.com/sparekey/sparekey/relay/mailbox"
 )
 
 type shareFlags struct {
@@ -49,6 +50,7 @@ func (a *app) share(ctx context.Context, source string, f shareFlags) error {
 	if err != nil {
 		return err
 	}
+	mailbox.Prepare(mailbox.Config{}, offer.Relay)
 	if err := a.open(ctx); err != nil {
 		return err
 	}

@@ -128,6 +128,7 @@ func newTransport(c Config, base string) (*httpTransport, error) {
 	} else {
 		pool.Protocols.SetHTTP1(true)
 		pool.Protocols.SetHTTP2(true)
+		Prepare(c, base)
 		pool.TLSClientConfig = c.TLS.Clone()
 		if pool.TLSClientConfig == nil {
 			pool.TLSClientConfig = &tls.Config{}
@@ -140,6 +141,15 @@ func newTransport(c Config, base string) (*httpTransport, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return t, nil
+}
+
+// Prepare begins to read what a first connection to a relay needs: for https the
+// system's roots, some hundred files. It returns at once. Who knows early which
+// relay it will be calls it early; a handshake waits for the rest.
+func Prepare(c Config, relay string) {
+	if strings.HasPrefix(relay, "https:") && (c.TLS == nil || c.TLS.RootCAs == nil) {
+		go x509.SystemCertPool() // which reads them once; an error is the handshake's to report
+	}
 }
 
 func loopback(host string) bool {
