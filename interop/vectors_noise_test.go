@@ -1,11 +1,13 @@
 package interop
 
 import (
+	"bytes"
 	"crypto/ecdh"
 	"crypto/mlkem"
 	"crypto/mlkem/mlkemtest"
 	"encoding/base64"
 	"errors"
+	"io"
 	"testing"
 )
 
@@ -61,6 +63,7 @@ type noiseVectors struct {
 		Exports     map[string]hexBytes
 		Taken       hexBytes `json:"taken frame"`
 	}
+	Sizes []struct{ Body, Padded, Frame int }
 	Cases []noiseCase
 }
 
@@ -69,7 +72,8 @@ type noiseCase struct {
 	Epoch                                uint64
 	ID, PSK                              hexBytes
 	OfferKey                             hexBytes `json:"offer key"`
-	Frame, H, Over, Body                 hexBytes
+	Frame, H, Over, Body, Stream         hexBytes
+	Frames                               []hexBytes
 	Ack                                  *uint64
 }
 
@@ -122,6 +126,14 @@ func TestSharesOffersAndSessionsComeOutAsTheVectorsSay(t *testing.T) {
 		equal(t, "offer", f, o.Frame)
 	}
 	v.sessions(t)
+	for _, s := range v.Sizes {
+		if n := len(pad(make([]byte, 8+s.Body))); n != s.Padded || s.Frame != 17+16+n+16 {
+			t.Errorf("a body of %d bytes is padded to %d, and not %d", s.Body, n, s.Padded)
+		}
+		if s.Frame < maxFrame && len(pad(make([]byte, 8+s.Body+1))) == s.Padded {
+			t.Errorf("a body of %d bytes isn't the longest of its size", s.Body)
+		}
+	}
 }
 
 func (v *noiseVectors) sessions(t *testing.T) {
@@ -182,6 +194,8 @@ func (c noiseCase) do(t *testing.T, v *noiseVectors) error {
 	case "parse":
 		_, err := parseFrame(c.Frame)
 		return err
+	case "read stream":
+		return c.readStream(t)
 	case "open offer":
 		_, err := openOffer(l, frame(c.Frame))
 		return err
@@ -210,4 +224,25 @@ func (c noiseCase) do(t *testing.T, v *noiseVectors) error {
 	}
 	t.Fatalf("a case to %q: this implementation can't", c.Do)
 	return nil
+}
+
+func (c noiseCase) readStream(t *testing.T) error {
+	r := bytes.NewReader(c.Stream)
+	for n := 0; ; {
+		f, err := readFrame(r)
+		switch {
+		case errors.Is(err, io.EOF):
+			if n != len(c.Frames) { // heartbeats don't count
+				t.Errorf("%s: %d frames, and not %d", c.Name, n, len(c.Frames))
+			}
+			return nil
+		case err != nil:
+			return err
+		case f != nil:
+			if n < len(c.Frames) {
+				equal(t, c.Name, f, c.Frames[n])
+			}
+			n++
+		}
+	}
 }

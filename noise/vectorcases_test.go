@@ -60,7 +60,9 @@ func makeVectors(t *testing.T) *vectors {
 	next, _, _ := makeSession(t, "A1", r.a, 1, 0x60)
 	r.otherSender = otherSender
 	r.v.Sessions = []vectorSession{session, other, next}
+	r.sizes()
 	r.parse()
+	r.readStream()
 	r.openOffer()
 	r.openForgedOffer()
 	r.accept()
@@ -101,6 +103,51 @@ func (r *recipe) parse() {
 		}
 		bad(k.String()+" too short", "no room for salt and tag", frame.New(k, who, 0, seal[1:]))
 	}
+}
+
+// sizes has the longest body of each size.
+func (r *recipe) sizes() {
+	length := func(body int) int {
+		f, err := r.receiver.Seal(bytes.NewReader(make([]byte, 16)), frame.Data, 1, 0, make([]byte, body))
+		ok(r.t, err, "a frame")
+		return len(f)
+	}
+	for _, padded := range []int{256, 1024, 2048, 4096, 16384, 61440} {
+		body := padded - 1 - 8
+		if len(pad(withAck(0, make([]byte, body)))) != padded || body < noise.MaxBody && length(body+1) == length(body) {
+			r.t.Errorf("a body of %d bytes isn't the longest of a plaintext of %d", body, padded)
+		}
+		r.v.Sizes = append(r.v.Sizes, vectorSize{Body: body, Padded: padded, Frame: length(body)})
+	}
+}
+
+func (r *recipe) readStream() {
+	a := frame.New(frame.Data, frame.Candidate{1, 2, 3, 4, 5, 6, 7, 8}, 7, counted(0, frame.SealSize))
+	b := frame.Shut(frame.Candidate{1, 2, 3, 4, 5, 6, 7, 8})
+	good := func(name string, stream []byte, frames ...frame.Frame) {
+		c := vectorCase{Do: "read stream", Name: name, Stream: stream}
+		for _, f := range frames {
+			c.Frames = append(c.Frames, hexBytes(f))
+		}
+		r.add(c)
+	}
+	bad := func(name, why, reason string, stream []byte) {
+		r.add(vectorCase{Do: "read stream", Name: name, Refuse: why, Stream: stream, reason: reason})
+	}
+	both := frame.Append(nil, a, b)
+	good("nothing", nil)
+	good("a heartbeat", make([]byte, 4))
+	good("two frames", both, a, b)
+	good("a heartbeat before, between and behind", slices.Concat(frame.Append(make([]byte, 4), a), make([]byte, 8), frame.Append(nil, b), make([]byte, 4)), a, b)
+	bad("cut in a length", "it ends within a length", "EOF", both[:2])
+	bad("cut behind a length", "it ends within a frame", "EOF", both[:4])
+	bad("cut in a frame", "it ends within a frame", "EOF", both[:len(both)-1])
+	bad("a length of more than any frame has", "61490 bytes are no frame; none of them is read", "malformed", []byte{0, 0, 0xf0, 0x32})
+	bad("a length of 2³² − 1", "no frame is so long; none of it is read", "malformed", []byte{0xff, 0xff, 0xff, 0xff})
+	bad("a length in little endian", "lengths are big endian", "malformed", slices.Concat([]byte{byte(len(b)), 0, 0, 0}, b))
+	bad("a frame of 16 bytes", "shorter than a header", "malformed", slices.Concat([]byte{0, 0, 0, 16}, b[:16]))
+	bad("what is no frame", "unknown kind", "malformed", frame.Append(nil, frame.New(9, b.Candidate(), 0, nil)))
+	bad("a good frame, and then what is none", "the stream is useless from there on", "malformed", append(both, 0, 0, 0, 1, 0))
 }
 
 func (r *recipe) openOffer() {

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/sparekey/sparekey/noise"
@@ -20,6 +22,7 @@ type vectors struct {
 	Shares   []vectorShare   `json:"shares"`
 	Offers   []vectorOffer   `json:"offers"`
 	Sessions []vectorSession `json:"sessions"`
+	Sizes    []vectorSize    `json:"sizes"`
 	Cases    []vectorCase    `json:"cases"`
 }
 
@@ -81,9 +84,17 @@ type vectorSession struct {
 	TakenFrame hexBytes            `json:"taken frame"`
 }
 
+// A vectorSize is how long a body may be for its frame to have a size: one byte
+// more, and the frame has the next one.
+type vectorSize struct {
+	Body   int `json:"body"`   // the longest
+	Padded int `json:"padded"` // the plaintext: ack, body and padding
+	Frame  int `json:"frame"`
+}
+
 // A vectorCase is one thing to do and whether it must succeed.
 type vectorCase struct {
-	Do     string `json:"do"`               // parse, open offer, accept, open, check taken, check proof
+	Do     string `json:"do"`               // parse, read stream, open offer, accept, open, check taken, check proof
 	Name   string `json:"name"`             // what is special about it
 	Refuse string `json:"refuse,omitempty"` // why it must fail; absent: it must succeed
 
@@ -97,6 +108,9 @@ type vectorCase struct {
 	Frame    hexBytes `json:"frame,omitempty"`
 	H        hexBytes `json:"h,omitempty"`
 	Over     hexBytes `json:"over,omitempty"`
+	Stream   hexBytes `json:"stream,omitempty"`
+
+	Frames []hexBytes `json:"frames,omitempty"` // what read stream gives
 
 	Ack  *uint64   `json:"ack,omitempty"`  // what open gives
 	Body *hexBytes `json:"body,omitempty"` // what open gives
@@ -278,6 +292,8 @@ func (c vectorCase) do(v *vectors) (ack uint64, body []byte, err error) {
 		if _, err = frame.Parse(f); err != nil {
 			err = asRefusal(err)
 		}
+	case "read stream":
+		return 0, nil, c.readStream()
 	case "open offer":
 		_, err = noise.OpenOffer(s, f)
 	case "accept":
@@ -294,6 +310,17 @@ func (c vectorCase) do(v *vectors) (ack uint64, body []byte, err error) {
 		panic("unknown case: " + c.Do)
 	}
 	return 0, nil, err
+}
+
+func (c vectorCase) readStream() error {
+	frames, err := frame.NewReader(bytes.NewReader(c.Stream)).ReadAll(len(c.Stream))
+	if err != nil {
+		return asRefusal(err)
+	}
+	if !slices.EqualFunc(frames, c.Frames, func(f frame.Frame, want hexBytes) bool { return bytes.Equal(f, want) }) {
+		return fmt.Errorf("read as %x", frames)
+	}
+	return nil
 }
 
 func (v *vectors) share(name string) *vectorShare {
