@@ -12,7 +12,7 @@ const problems = "urn:sparekey:problem:"
 
 // The types of problems, and the status each comes with.
 const (
-	Malformed   Type = problems + "malformed"    // 400: path, query, header or body can't be read
+	Malformed   Type = problems + "malformed"    // 400: query, header or body can't be read
 	OutOfRange  Type = problems + "out-of-range" // 400: a number is beyond its bounds
 	Unproven    Type = problems + "unproven"     // 403: the preimage or the proof doesn't make this id
 	NoCall      Type = problems + "no-such-call" // 404: the path is none of this version's
