@@ -74,11 +74,12 @@ type Store struct {
 	boxes   atomic.Int64
 	tombs   atomic.Int64
 
-	dirty  chan struct{} // something may have been erased
-	open   context.Context
-	shut   context.CancelFunc
-	worker sync.WaitGroup
-	room   roomGauge
+	dirty     chan struct{} // something may have been erased
+	scrubbing sync.Mutex
+	open      context.Context
+	shut      context.CancelFunc
+	worker    sync.WaitGroup
+	room      roomGauge
 }
 
 // eraser removes obsolete files. That it also holds an archive cleaner, a step
@@ -121,6 +122,9 @@ func Open(dir string, o Options) (*Store, error) {
 		MemTableSize: 4 << 20, MaxOpenFiles: 256,
 	})
 	if err != nil {
+		if pebble.IsCorruptionError(err) {
+			return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, dir, err)
+		}
 		return nil, fmt.Errorf("the store in %s can't be opened (is another relay using it?): %w", dir, err)
 	}
 	s.db = db
@@ -203,12 +207,18 @@ func (q quiet) Errorf(format string, args ...any) {
 	q.log.Error("store", "trouble", fmt.Sprintf(format, args...))
 }
 
-// Fatalf is called when the disk has refused what must be durable. What the log
-// and the memory then hold may differ, so nothing more may be answered from them.
-func (q quiet) Fatalf(format string, args ...any) {
-	q.log.Error("the disk refuses to be written, and the relay stops. Nothing that was answered is lost. Look after the disk, then start the relay again", "error", fmt.Sprintf(format, args...))
+// Fatalf is called when Pebble can't go on.
+func (q quiet) Fatalf(format string, args ...any) { q.refused(fmt.Sprintf(format, args...)) }
+
+// refused ends the relay where the disk has refused what must be durable. Memory
+// then holds what the disk does not, so nothing more may be answered from it; and
+// Pebble takes no write any more until it is opened again.
+func (q quiet) refused(why any) {
+	q.log.Error("the disk refuses to be written, and the relay stops. Nothing that was answered is lost. Look after the disk, then start the relay again", "error", why)
 	os.Exit(1)
 }
+
+func (s *Store) refused(err error) { quiet{s.log}.refused(err) }
 
 // A name stands on disk for a mailbox.
 type name [16]byte

@@ -100,9 +100,7 @@ func TestDeletedBytesAreInNoFile(t *testing.T) {
 	if err := s.Scrub(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := files(t, dir, marker, drop.ID[:], lane[:]); got != nil {
-		t.Errorf("bytes of a deleted mailbox are still in %v", got)
-	}
+	until(t, "the bytes of a deleted mailbox are gone", func() bool { return files(t, dir, marker, drop.ID[:], lane[:]) == nil })
 	if _, err := s.View(t.Context(), keep.ID); err != nil {
 		t.Errorf("the other mailbox is hurt: %v", err)
 	}
@@ -120,9 +118,7 @@ func TestErasedLaneIsInNoFile(t *testing.T) {
 	if err := errors.Join(s.Open(t.Context(), sh.ID, c, claim, sh.Hello(c, marker)), s.Close(t.Context(), sh.ID, frame.Shut(c)), s.Scrub(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	if got := files(t, dir, marker); got != nil {
-		t.Errorf("an erased lane's bytes are still in %v", got)
-	}
+	until(t, "an erased lane's bytes are gone", func() bool { return files(t, dir, marker) == nil })
 }
 
 // TestExpiredBytesAreInNoFileAfterTheRelayWasDown is RET-02.
@@ -144,9 +140,7 @@ func TestExpiredBytesAreInNoFileAfterTheRelayWasDown(t *testing.T) {
 	if err := s.Scrub(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := files(t, dir, marker, sh.ID[:]); got != nil {
-		t.Errorf("bytes of an expired mailbox are still in %v", got)
-	}
+	until(t, "the bytes of an expired mailbox are gone", func() bool { return files(t, dir, marker, sh.ID[:]) == nil })
 }
 
 // TestRelayKilledJustAfterADeleteScrubsWhenItStarts: the folder as a killed
@@ -167,18 +161,15 @@ func TestRelayKilledJustAfterADeleteScrubsWhenItStarts(t *testing.T) {
 	left = filepath.Join(left, "store")
 	scrubbed := open(t, left, Options{Now: clock.Now, Scrub: time.Millisecond})
 	defer scrubbed.Shutdown()
-	for deadline := time.Now().Add(20 * time.Second); len(files(t, left, marker)) > 0; {
-		if time.Now().After(deadline) {
-			t.Fatalf("after a new start the bytes are still in %v", files(t, left, marker))
-		}
-	}
+	until(t, "after a new start the bytes are gone", func() bool { return files(t, left, marker) == nil })
 	var gone *relay.GoneError
 	if _, err := scrubbed.View(t.Context(), sh.ID); !errors.As(err, &gone) || gone.Proof != sh.Proof {
 		t.Errorf("the tombstone did not survive: %v", err)
 	}
 }
 
-// TestWhatWasAnsweredSurvivesAPowerCut is CRS-03: only synced bytes are left.
+// TestWhatWasAnsweredSurvivesAPowerCut is CRS-03 for a power cut: only synced
+// bytes are left.
 func TestWhatWasAnsweredSurvivesAPowerCut(t *testing.T) {
 	mem, clock := vfs.NewCrashableMem(), storetest.NewClock()
 	if err := mem.MkdirAll("store", 0o700); err != nil {

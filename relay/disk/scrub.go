@@ -3,6 +3,9 @@ package disk
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -69,6 +72,8 @@ func (s *Store) unclean() (bool, error) {
 // without what they had lost. It costs a pass over the store. What is erased
 // meanwhile marks the store anew; a scrub that is cut off has left its own mark.
 func (s *Store) Scrub(ctx context.Context) error {
+	s.scrubbing.Lock() // the mark is one scrub's
+	defer s.scrubbing.Unlock()
 	if unclean, err := s.unclean(); err != nil || !unclean {
 		return err
 	}
@@ -89,6 +94,10 @@ func (s *Store) Scrub(ctx context.Context) error {
 }
 
 func (s *Store) compact(ctx context.Context) error {
+	before, err := s.fs.List(s.dir)
+	if err != nil {
+		return err
+	}
 	if err := s.db.Flush(); err != nil {
 		return err
 	}
@@ -97,5 +106,56 @@ func (s *Store) compact(ctx context.Context) error {
 		return err
 	}
 	// A compaction leaves its own last step in the log and in a table: once more.
-	return s.db.Flush()
+	if err := s.db.Flush(); err != nil {
+		return err
+	}
+	return s.removed(ctx, before)
+}
+
+// removed waits until the logs that were there before, and the tables that are not
+// in use any more, are no files any more. Pebble removes them in the background.
+func (s *Store) removed(ctx context.Context, before []string) error {
+	t := time.NewTicker(5 * time.Millisecond)
+	defer t.Stop()
+	for {
+		left, err := s.left(before)
+		if err != nil || !left {
+			return err
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *Store) left(before []string) (bool, error) {
+	used, err := s.tables()
+	if err != nil {
+		return false, err
+	}
+	now, err := s.fs.List(s.dir)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(before, func(name string) bool {
+		old := path.Ext(name) == ".log" || path.Ext(name) == ".sst" && !used[name]
+		return old && slices.Contains(now, name)
+	}), nil
+}
+
+// tables are the names of the tables in use.
+func (s *Store) tables() (map[string]bool, error) {
+	levels, err := s.db.SSTables()
+	if err != nil {
+		return nil, err
+	}
+	used := map[string]bool{}
+	for _, tables := range levels {
+		for _, t := range tables {
+			used[fmt.Sprintf("%06d.sst", t.BackingSSTNum)] = true
+		}
+	}
+	return used, nil
 }

@@ -40,7 +40,9 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (n int, err error) {
 	err = errors.Join(failed, it.Close(), ctx.Err())
 	if n > 0 {
 		fault.Point("disk.sweep", "applied")
-		err = errors.Join(err, s.db.LogData(nil, pebble.Sync))
+		if err := s.db.LogData(nil, pebble.Sync); err != nil {
+			s.refused(err)
+		}
 		fault.Point("disk.sweep", "synced")
 		s.soil()
 	}
@@ -68,7 +70,7 @@ func (s *Store) sweepOne(expires time.Time, kind byte, n name) (swept bool, err 
 	}
 	fault.Point("disk.sweep", "begin")
 	if err := s.db.Apply(d.Batch, pebble.NoSync); err != nil {
-		return false, err
+		s.refused(err)
 	}
 	s.boxes.Add(d.boxes)
 	s.tombs.Add(d.tombs)

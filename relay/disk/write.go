@@ -31,7 +31,7 @@ func (s *Store) write(n name, rule func(*draft) error) error {
 		return err
 	}
 	if err := d.SyncWait(); err != nil {
-		return err
+		s.refused(err)
 	}
 	fault.Point("disk.commit", "synced")
 	s.soil()
@@ -47,7 +47,7 @@ func (s *Store) apply(n name, d *draft, rule func(*draft) error) error {
 	}
 	fault.Point("disk.commit", "begin")
 	if err := s.db.ApplyNoSyncWait(d.Batch, pebble.Sync); err != nil {
-		return err
+		s.refused(err)
 	}
 	fault.Point("disk.commit", "applied")
 	s.boxes.Add(d.boxes)
@@ -311,7 +311,10 @@ func (s *Store) Close(_ context.Context, id frame.ShareID, closing frame.Frame) 
 func (s *Store) Delete(_ context.Context, id frame.ShareID, proof frame.Proof) error {
 	err := s.write(s.name(id), func(d *draft) error { return s.entomb(id, proof, d) })
 	if gone := (*relay.GoneError)(nil); errors.As(err, &gone) {
-		return s.db.LogData(nil, pebble.Sync) // not before the first one's sync
+		if err := s.db.LogData(nil, pebble.Sync); err != nil { // not before the first one's sync
+			s.refused(err)
+		}
+		return nil
 	}
 	if err == nil {
 		s.watch.Tell(id)

@@ -109,6 +109,7 @@ func Test(t *testing.T, open func(*testing.T, *Clock, relay.Limits) relay.Store)
 		{"a full log still takes the frames that end a share", (*suite).full, relay.Limits{LogFrames: 4}},
 		{"when all claims are used up the confirmed receiver can still end its share", (*suite).usedUp, relay.Limits{Claims: 5}},
 		{"a store that is full takes no more mailboxes", (*suite).storage, relay.Limits{Mailboxes: 2}},
+		{"a store whose names are used up takes no more mailboxes until tombstones go", (*suite).names, relay.Limits{Mailboxes: 2, Names: 3}},
 		{"a watcher learns of every change", (*suite).watch, relay.Limits{}},
 		{"of many claims at once as many open as there are lanes", (*suite).race, relay.Limits{}},
 	} {
@@ -444,6 +445,33 @@ func (s *suite) storage() {
 	s.ok("the second again", s.store.Create(s.ctx, two.ID, two.Mailbox))
 	s.ok("one goes", s.store.Delete(s.ctx, two.ID, two.Proof))
 	s.ok("the third fits", s.store.Create(s.ctx, three.ID, three.Mailbox))
+}
+
+// names is about deleted mailboxes: their tombstones count among the names.
+func (s *suite) names() {
+	var all []*Share
+	for seed := range uint64(3) {
+		sh := NewShare(s.clock, 2+seed, nil)
+		sh.Mailbox.Expires = s.clock.Now().Add(time.Duration(2+seed) * time.Hour)
+		all = append(all, sh)
+	}
+	for _, sh := range all[:2] {
+		s.ok("another", s.store.Create(s.ctx, sh.ID, sh.Mailbox))
+		s.ok("goes again", s.store.Delete(s.ctx, sh.ID, sh.Proof))
+	}
+	last := all[2]
+	s.is("one mailbox and two tombstones are there", s.store.Create(s.ctx, last.ID, last.Mailbox), relay.ErrStorage)
+	s.clock.Advance(time.Hour) // the first mailbox's time is up
+	s.is("but not swept yet", s.store.Create(s.ctx, last.ID, last.Mailbox), relay.ErrStorage)
+	again := s.sh.Mailbox
+	again.Expires = s.clock.Now().Add(5 * time.Hour)
+	s.ok("its own name may be used again", s.store.Create(s.ctx, s.sh.ID, again))
+	s.clock.Advance(time.Hour) // and that of the first tombstone
+	n, err := s.store.Sweep(s.ctx, s.clock.Now())
+	if s.ok("sweep", err); n != 1 {
+		s.Errorf("swept %d, want 1", n)
+	}
+	s.ok("now there is a name", s.store.Create(s.ctx, last.ID, last.Mailbox))
 }
 
 func (s *suite) watch() {
