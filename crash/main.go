@@ -29,7 +29,7 @@ func run(ctx context.Context) (err error) {
 	kills := flag.Int("kills", 300, "kills at random moments")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the random moments and of the sample")
 	only := flag.String("only", "", "run one kill again: `SCENARIO|PROCESS|POINT`, as it is printed")
-	workers := flag.Int("workers", 2, "runs at once")
+	workers := flag.Int("workers", 3, "runs at once")
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "sparekey-crash-")
 	if err != nil {

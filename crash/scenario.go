@@ -221,7 +221,8 @@ func copied(w *world) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.CopyFS(w.home("copy"), os.DirFS(w.home("sender"))), os.RemoveAll(w.home("sender"))); err != nil {
+	// Sockets, which a killed process leaves there, can't be copied.
+	if err := errors.Join(os.RemoveAll(filepath.Join(w.home("sender"), "run")), os.CopyFS(w.home("copy"), os.DirFS(w.home("sender"))), os.RemoveAll(w.home("sender"))); err != nil {
 		return err
 	}
 	return errors.Join(w.do([]int{unresolved}, "copy", "resume", id), w.order("receiver", "decline", done))
