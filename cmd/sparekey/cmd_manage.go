@@ -31,7 +31,7 @@ func (a *app) list(ctx context.Context, all bool) error {
 	if err != nil {
 		return err
 	}
-	dev := a.device()
+	dev, shown := a.device(), 0
 	for _, id := range ids {
 		r, err := dev.Load(id)
 		if err != nil {
@@ -45,6 +45,14 @@ func (a *app) list(ctx context.Context, all bool) error {
 		}
 		a.data("%s  %-8s  %-12s  %s", id, e.Role, e.State, a.named(r.Preview))
 		a.emit(e)
+		shown++
+	}
+	switch {
+	case shown > 0:
+	case all:
+		a.say("There is no share here.")
+	default:
+		a.say("No share waits here. (list --all shows those that have ended, too.)")
 	}
 	a.emit(event{Type: "result"})
 	return nil
@@ -269,6 +277,7 @@ func (a *app) order(ctx context.Context, prefix string, o order, role discovery.
 	if state.Ended() && !r.Waiting() { // one that has ended and could not tell it yet does so now
 		return a.ordered(id, o, node.Update{State: state, Reason: reason, Label: label})
 	}
+	a.placed.never = role == discovery.Receiver
 	d, w, err := a.reach(ctx, id, o)
 	switch {
 	case err != nil:
@@ -357,11 +366,11 @@ func (a *app) ordered(id string, o order, u node.Update) error {
 		a.say("%s. The credential was handed to nobody.", map[share.State]string{share.Cancelled: "Cancelled", share.Declined: "Declined", share.Relinquished: "Handed back"}[u.State])
 		a.emit(event{Type: "result", ID: id, State: string(u.State)})
 		return nil
-	case u.State == share.Done:
+	case u.State == share.Done && o.Do == "cancel":
 		return fail(exitTaken, "too_late", fmt.Sprintf("too late: it was received%s, and confirmed.", by(u.Label)), "to take it back, withdraw the credential where it was issued")
 	case u.State == share.Granted:
 		return fail(exitTaken, "asked", "the credential has left for the receiver, which has been asked not to use it. Its answer is not here yet.", "sparekey resume "+id)
-	case u.State == share.Provisioned, u.State == share.Provisioning:
+	case u.State == share.Done, u.State == share.Provisioned, u.State == share.Provisioning:
 		return fail(exitTaken, "too_late", "too late: the credential is here already.", "remove it by hand, if you don't want it")
 	case u.State.Ended():
 		return fail(exitOver, "over", fmt.Sprintf("the share has ended before: it was %s.", u.State), "")

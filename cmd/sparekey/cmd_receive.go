@@ -275,14 +275,20 @@ func (a *app) options(f receiveFlags) credential.Options {
 const (
 	lastWord = 5 * time.Second  // after it has provisioned
 	lastNo   = 10 * time.Second // after it has ended by its own word
+	silence  = time.Second      // before it says what it waits for
 )
 
 // awaitReceiver follows a receiver's share to its end.
 func (d *drive) awaitReceiver(ctx context.Context) error {
 	seen := map[string]bool{}
 	var enough <-chan time.Time
+	quiet := time.After(silence)
 	for {
 		select {
+		case <-quiet:
+			if d.latest().State == share.Claimed {
+				d.a.say("Waiting for the sender's device … (Ctrl-C is safe: `sparekey resume %s` goes on)", d.id)
+			}
 		case u := <-d.updates:
 			if u.Held {
 				return d.held(u.Err)
@@ -336,7 +342,11 @@ func (d *drive) held(err error) error {
 // a mailbox knows that.
 func (d *drive) received(u node.Update, known bool) error {
 	got := u.State == share.Done || u.State == share.Provisioned
-	if got {
+	where := d.a.placed.where()
+	switch {
+	case got && where != "":
+		d.a.say("Received. It is in %s", credential.Display(where, 400))
+	case got:
 		d.a.say("Received.")
 	}
 	if !known {
@@ -345,7 +355,7 @@ func (d *drive) received(u node.Update, known bool) error {
 	if !got {
 		return receiverEnd(d.id, u)
 	}
-	d.a.emit(event{Type: "result", ID: d.id, Role: "receiver", State: string(u.State), Known: known})
+	d.a.emit(event{Type: "result", ID: d.id, Role: "receiver", State: string(u.State), Known: known, Where: where})
 	return nil
 }
 

@@ -77,7 +77,7 @@ func (a *app) share(ctx context.Context, source string, f shareFlags) error {
 		}
 		return err
 	}
-	a.showOffer(id, r, f.qr)
+	a.showOffer(id, r, f)
 	d, err := a.drive(ctx, dev, id, lock, r)
 	if err != nil {
 		return err
@@ -172,19 +172,22 @@ func (a *app) named(p share.Preview) string {
 }
 
 // showOffer prints the link, before any network is touched.
-func (a *app) showOffer(id string, r node.Record, qr string) {
+func (a *app) showOffer(id string, r node.Record, f shareFlags) {
 	url := r.Link().URL()
 	until := r.Created.Add(time.Duration(r.Preview.Life) * time.Second)
 	a.emit(event{Type: "share.offered", ID: id, Role: "sender", Format: r.Preview.Format, Title: r.Preview.Title, State: string(share.Offered),
 		Relay: r.Relay, Link: url, ExpiresAt: until.UTC().Format(time.RFC3339)})
 	a.say("Whoever opens this link first receives it: send it to one person, by a channel that only they read.\n")
 	a.data("%s", url)
-	if !a.json && !a.quiet && (qr == "always" || qr == "auto" && a.term.present()) {
+	if !a.json && !a.quiet && (f.qr == "always" || f.qr == "auto" && a.term.present()) {
 		if code, err := qrText(url); err == nil {
-			a.say("\n%s", code)
+			a.say("\n%s", strings.TrimSuffix(code, "\n"))
 		}
 	}
 	a.say("\nOne device may receive it until %s. Looking at the link does not use it up.", until.Format("Mon 2 Jan 15:04 MST"))
+	if f.noWait {
+		return
+	}
 	a.say("Waiting for it to be claimed … (Ctrl-C is safe: `sparekey resume %s` goes on)", id)
 }
 

@@ -82,5 +82,5 @@ func (f *failure) print(w io.Writer) {
 }
 
 func usage(format string, args ...any) *failure {
-	return fail(exitUsage, "usage", fmt.Sprintf(format, args...), "sparekey --help")
+	return fail(exitUsage, "usage", fmt.Sprintf(format, args...)+".", "sparekey --help")
 }

@@ -23,6 +23,7 @@ import (
 func newApp(t *testing.T, home string) *app {
 	t.Helper()
 	a := &app{output: output{stdout: io.Discard, stderr: io.Discard}}
+	a.placed.Registry = a.formats()
 	a.config.Home = home
 	a.term = newTerminal(nil, io.Discard, true)
 	if err := a.open(t.Context()); err != nil {

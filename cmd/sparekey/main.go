@@ -43,6 +43,7 @@ type app struct {
 	config config
 	term   *terminal
 	vault  *vault.Vault
+	placed placing
 }
 
 type flags struct {
@@ -54,6 +55,7 @@ type flags struct {
 // run runs a command line and returns its exit code.
 func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	a := &app{output: output{stdout: stdout, stderr: stderr}, stdin: stdin}
+	a.placed.Registry = a.formats()
 	root := a.root()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -156,7 +158,7 @@ func (a *app) formats() *credential.Registry {
 
 func (a *app) device() *node.Device {
 	return &node.Device{
-		Vault: a.vault, Formats: a.formats(), Now: now, Rand: rand.Reader,
+		Vault: a.vault, Formats: &a.placed, Now: now, Rand: rand.Reader,
 		Finders: []discovery.Finder{mailbox.New(mailbox.Config{})},
 	}
 }

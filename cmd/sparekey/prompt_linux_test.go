@@ -130,7 +130,7 @@ func TestQuestionIsWithdrawnWhenTheShareEndsElsewhere(t *testing.T) {
 				t.Fatalf("exit %d: %s", code, out)
 			}
 			p.exits(t, exitTaken, "Nothing was received", "code: taken")
-			if _, list := sparekey(receiver, "list", "--all"); list != "" {
+			if _, list := sparekey(receiver, "list", "--all", "-q"); list != "" {
 				t.Errorf("a share that was only looked at has left %q", list)
 			}
 		})
@@ -154,7 +154,7 @@ func TestAnswerAtThePromptCounts(t *testing.T) {
 	}{
 		{"no", "n\n", exitRefused, "code: not_accepted"},
 		{"interrupt", "", exitInterrupted, "Nothing was used up"},
-		{"yes", "what\nyes\n", exitDone, "Received."},
+		{"yes", "what\nyes\n", exitDone, "Received. It is in "},
 	} {
 		person, tty := openTerminal(t)
 		p := startAsked(t, tty, accept, filepath.Join(dir, "receiver"), "receive", s.link, "-o", got)
