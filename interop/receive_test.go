@@ -96,28 +96,6 @@ func TestTheRealSenderHearsTheSecondReceiverDecline(t *testing.T) {
 	share.ends(7, "no room for it")
 }
 
-// A claim that its own log takes back isn't pinned, so the next one is served.
-func TestAClaimThatIsTakenBackAtOnceIsRefusedAndTheNextOneServed(t *testing.T) {
-	w := newWorld(t)
-	share, link := w.share(w.file("key", []byte("k")))
-	fickle := w.looks(link)
-	w.ok(fickle.accept(w.ctx, "fickle", body{word: wordRelinquish}), "the claim is taken in")
-	var taken *takenError
-	if b, err := fickle.hear(w.ctx); !errors.As(err, &taken) {
-		t.Fatalf("heard %+v, %v; want the sealed taken", b, err)
-	}
-	r := w.looks(link)
-	w.ok(r.accept(w.ctx, "steady"), "another claim")
-	if _, grants, err := r.message(w.ctx); err != nil || !grants {
-		t.Fatal(grants, err)
-	}
-	w.ok(r.say(w.ctx, body{word: wordProvisioned}), "it has it")
-	if end, err := r.end(w.ctx); err != nil || end.word != wordDone && end.word != 0 {
-		t.Fatalf("the end is %+v, %v; want done", end, err)
-	}
-	share.ends(0, `Handed over to "steady"`)
-}
-
 func TestOfTwoSecondReceiversOneGetsTheGrantAndOneTheSealedTaken(t *testing.T) {
 	w := newWorld(t)
 	share, link := w.share(w.file("key", []byte("k")))

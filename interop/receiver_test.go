@@ -62,6 +62,7 @@ type receiver struct {
 	offer  offer
 	shown  preview
 	stream *stream
+	wrote  []frame // all frames of the last candidate
 }
 
 // An overError says that the sender has ended the share; h and over prove it.
@@ -127,6 +128,7 @@ func (r *receiver) accept(ctx context.Context, label string, more ...body) error
 	for _, b := range more {
 		first = append(first, r.seal(b))
 	}
+	r.wrote = first
 	r.stream, err = r.box.open(ctx, first...)
 	return r.judge(err)
 }
@@ -179,7 +181,9 @@ func (r *receiver) message(ctx context.Context) (msg []byte, grants bool, err er
 }
 
 func (r *receiver) say(ctx context.Context, b body) error {
-	return r.judge(r.box.append(ctx, r.side, r.seal(b)))
+	f := r.seal(b)
+	r.wrote = append(r.wrote, f)
+	return r.judge(r.box.append(ctx, r.side, f))
 }
 
 // end waits for the sender's last word, holds its proof to the id and deletes the mailbox with it.
