@@ -173,7 +173,7 @@ func TestProvisioningInformationIsReadWithinBounds(t *testing.T) {
 	for what, s := range map[string]string{
 		"nothing": "", "no object": "7", "another format": `{"format":"wifi","content":{}}`, "no content": `{"format":"file"}`,
 		"doubled keys": good + `,"format":"file"}`, "doubled but for the case": `{"Format":"file",` + good[1:] + "}",
-		"no data": `{"format":"file","content":{"name":"a","mode":384}}`, "null for content": `{"format":"file","content":null}`, "two values": good + "}{}", "wrong types": `{"format":"file","content":{"name":7}}`,
+		"not UTF-8": good + ",\"x\":\"\xff\"}", "no data": `{"format":"file","content":{"name":"a","mode":384}}`, "null for content": `{"format":"file","content":null}`, "two values": good + "}{}", "wrong types": `{"format":"file","content":{"name":7}}`,
 		"10,000 levels": good + `,"x":` + strings.Repeat("[", 10000) + strings.Repeat("]", 10000) + "}", "too large": strings.Repeat(" ", MaxMessage) + good + "}",
 	} {
 		if _, err := (File{}).Receive(t.Context(), Turn{State: []byte("{}"), In: []byte(s)}); !errors.Is(err, ErrFinal) {

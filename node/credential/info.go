@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
 // MaxMessage is the largest message of a dialogue, in bytes.
@@ -61,9 +62,12 @@ func DecodeInfo(b []byte, format string, content any) error {
 	return nil
 }
 
-// wellFormed checks what encoding/json lets pass: doubled keys, depth, and a
-// second value behind the first.
+// wellFormed checks what encoding/json lets pass: other text than UTF-8, doubled
+// keys, depth, and a second value behind the first.
 func wellFormed(b []byte) error {
+	if !utf8.Valid(b) {
+		return errors.New("it isn't UTF-8")
+	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	if err := value(d, 0); err != nil {
