@@ -14,9 +14,16 @@ func (w *world) thief(link string) mailbox {
 	return newMailbox(w.client, l.relay, l.id, keysOfLink(l.id, l.secret).view, random(32))
 }
 
-// ends reads a stream to its end and returns its last frame, nil for none.
-func (s *stream) ends(w *world) (last frame) {
+// closing opens a lane with frames and waits until it is closed: by the last
+// frame of its stream, or where that was faster, in the answer. Nil is a shut.
+func (m mailbox) closing(w *world, frames ...frame) (last frame) {
 	w.t.Helper()
+	s, err := m.open(w.ctx, frames...)
+	var p *problem
+	if errors.As(err, &p) && p.is("closed") {
+		return unb64(p.Closing)
+	}
+	w.ok(err, "the relay can't tell whose frames these are")
 	defer s.close()
 	for {
 		f, err := s.next()
@@ -25,6 +32,20 @@ func (s *stream) ends(w *world) (last frame) {
 		}
 		w.ok(err, "the stream ends between frames")
 		last = f
+	}
+}
+
+// refused claims, and wants the sealed taken: as the stream's last frame or,
+// where the sender was faster, in the answer.
+func (w *world) refused(r *receiver, more ...body) {
+	w.t.Helper()
+	err := r.accept(w.ctx, "refused", more...)
+	if err == nil {
+		_, err = r.hear(w.ctx)
+	}
+	var taken *takenError
+	if !errors.As(err, &taken) {
+		w.t.Fatalf("heard %v; want the sealed taken", err)
 	}
 }
 
@@ -56,9 +77,7 @@ func TestRPL02AnotherSharesFramesAreRefusedAndTheShareGoesOn(t *testing.T) {
 	foreign := w.takesIt(first, link)
 	second, link := w.share(key)
 	w.looks(link) // the mailbox is there
-	s, err := w.thief(link).open(w.ctx, foreign...)
-	w.ok(err, "the relay can't tell whose frames these are")
-	if last := s.ends(w); last != nil {
+	if last := w.thief(link).closing(w, foreign...); len(last) > 0 {
 		t.Errorf("a lane that the sender couldn't open ends with %x; it says nothing there", last)
 	}
 	w.takesIt(second, link)
@@ -71,18 +90,10 @@ func TestRPL04ARefusedClaimIsRefusedAgainAndTheNextOneServed(t *testing.T) {
 	w := newWorld(t)
 	share, link := w.share(w.file("key", []byte("k")))
 	fickle := w.looks(link)
-	w.ok(fickle.accept(w.ctx, "fickle", body{word: wordRelinquish}), "the claim is taken in")
-	if last := fickle.stream.ends(w); !fickle.isTaken(last) {
-		t.Fatalf("the stream ends with %x; want the sealed taken", last)
-	}
+	w.refused(fickle, body{word: wordRelinquish})
 	for who, box := range map[string]mailbox{"its own device": fickle.box, "another": w.thief(link)} {
-		s, err := box.open(w.ctx, fickle.wrote...)
-		var p *problem
-		if err == nil {
-			s.close()
-		}
-		if !errors.As(err, &p) || !p.is("closed") || !fickle.isTaken(frame(unb64(p.Closing))) {
-			t.Errorf("sent again by %s: %v; want closed, and the same taken", who, err)
+		if last := box.closing(w, fickle.wrote...); !fickle.isTaken(last) {
+			t.Errorf("sent again by %s: the lane is closed by %x; want the same taken", who, last)
 		}
 	}
 	w.takesIt(share, link)
@@ -102,15 +113,16 @@ func TestRPL04AClaimOfAnEarlierEpochOpensNothing(t *testing.T) {
 	}
 	old := s.came
 	w.ok(s.reoffer(w.ctx), "the next epoch is published")
-	replay, err := w.thief(s.link.url()).open(w.ctx, old...)
+	opened, err := w.thief(s.link.url()).open(w.ctx, old...)
 	w.ok(err, "the relay has forgotten that lane, and takes it again")
+	defer opened.close()
 	receive := w.start("eva", "receive", s.link.url(), "--yes", "-o", w.dir+"/got")
 	w.ok(s.pin(w.ctx), "a claim opens")
 	if s.candidate == old[0].candidate() {
 		t.Fatal("the old claim was pinned")
 	}
-	if last := replay.ends(w); last != nil {
-		t.Errorf("the old claim's lane ends with %x; it was freed without a word", last)
+	if f, err := opened.next(); !errors.Is(err, io.EOF) {
+		t.Errorf("the old claim's lane shows %x, %v; it was freed without a word", f, err)
 	}
 	w.ok(s.say(w.ctx, grant("key", []byte("k"))...), "the grant goes out")
 	if b, err := s.hear(w.ctx); err != nil || b.word != wordProvisioned {

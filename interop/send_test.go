@@ -11,7 +11,7 @@ import (
 var filePreview = preview{format: "file", title: "A spare key", life: 3600, grace: 3600}
 
 func grant(name string, content []byte) []body {
-	return pieces(encodeInfo("file", fileContent{name, 0o600, content}), true)
+	return pieces(encodeFile(name, 0o600, content), true)
 }
 
 // secondSenderGives hands a file of so many bytes to the real receiver.
@@ -50,7 +50,7 @@ func TestTheRealReceiverTakesAnAgeIdentityFromASecondSender(t *testing.T) {
 	s := w.offers(preview{format: "age-identity", title: "age", life: 3600})
 	receive := w.start("ben", "receive", s.link.url(), "--yes", "-o", w.dir+"/got")
 	w.ok(s.pin(w.ctx), "the claim opens")
-	w.ok(s.say(w.ctx, pieces(encodeInfo("age-identity", ageContent{"key.txt", identity}), true)...), "the grant goes out")
+	w.ok(s.say(w.ctx, pieces(encodeAge("key.txt", identity), true)...), "the grant goes out")
 	if b, err := s.hear(w.ctx); err != nil || b.word != wordProvisioned {
 		t.Fatalf("heard %+v, %v; want provisioned", b, err)
 	}
