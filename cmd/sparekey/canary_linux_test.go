@@ -1,170 +1,225 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
+
+	"github.com/sparekey/sparekey/node/link"
+	"github.com/sparekey/sparekey/relay/liar"
+	"github.com/sparekey/sparekey/relay/wire"
 )
 
-// A tap is a wire that keeps a copy of all that passes over it, both ways.
-type tap struct {
-	url  string
-	mu   sync.Mutex
-	copy bytes.Buffer
-}
+// canaries are words that nobody but the two devices may ever see.
+type canaries map[string][]byte
 
-func (w *tap) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.copy.Write(b)
-}
-
-// newTap listens in place of a relay, and passes everything on.
-func newTap(t *testing.T, relay string) *tap {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &tap{url: "http://" + l.Addr().String()}
-	var open sync.WaitGroup
-	open.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			open.Go(func() { w.pass(c, relay) })
+// spellings returns the ways in which a word may stand in other bytes: raw, in
+// hex, and in base64 at each of its three alignments, in both alphabets.
+func spellings(word []byte) [][]byte {
+	all := [][]byte{word, []byte(hex.EncodeToString(word)), []byte(strings.ToUpper(hex.EncodeToString(word)))}
+	for shift := range 3 {
+		padded := append(make([]byte, shift), word...)
+		for _, e := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			text := e.EncodeToString(padded)
+			// The first letters hold bits of what stands before, the last ones of what stands behind.
+			from, to := (shift*8+5)/6, len(padded)*8/6
+			all = append(all, []byte(text[from:to]))
 		}
-	})
-	t.Cleanup(func() { l.Close(); open.Wait() })
-	return w
-}
-
-func (w *tap) pass(c net.Conn, relay string) {
-	defer c.Close()
-	r, err := net.Dial("tcp", relay)
-	if err != nil {
-		return
 	}
-	defer r.Close()
-	var back sync.WaitGroup
-	back.Go(func() {
-		io.Copy(io.MultiWriter(c, w), r)
-		c.Close()
-	})
-	io.Copy(io.MultiWriter(r, w), c)
-	r.Close()
-	back.Wait()
+	return all
 }
 
-// memoryOf returns all memory that a process can write to, whether anything
-// still points there or not.
-func memoryOf(t *testing.T, pid int) (all []byte) {
+// search fails for every canary that is in b.
+func (c canaries) search(t *testing.T, where string, b []byte) {
 	t.Helper()
-	maps, err := os.Open(fmt.Sprintf("/proc/%d/maps", pid))
+	for what, word := range c {
+		for _, s := range spellings(word) {
+			if i := bytes.Index(b, s); i >= 0 {
+				t.Errorf("%s: the %s stands there as %q", where, what, s)
+			}
+		}
+	}
+}
+
+// memoryOf shows all memory that a process can write to, whether anything still
+// points there or not, piece by piece; each begins with the end of the one before.
+func memoryOf(t *testing.T, pid int, look func(piece []byte)) {
+	t.Helper()
+	const size, overlap, most = 4 << 20, 256, 4 << 30
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer maps.Close()
 	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
 	if err != nil {
 		t.Fatalf("the memory of a child can be read where ptrace is allowed: %v", err)
 	}
 	defer mem.Close()
-	for lines := bufio.NewScanner(maps); lines.Scan(); {
+	b, sum := make([]byte, size), uint64(0)
+	for line := range strings.Lines(string(maps)) {
 		var from, to uint64
 		var rights string
-		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %s", &from, &to, &rights); err != nil {
+		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &rights); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.HasPrefix(rights, "rw") || to > 1<<63 {
 			continue
 		}
-		b := make([]byte, to-from)
-		n, _ := mem.ReadAt(b, int64(from)) // parts that the process gave back can't be read
-		all = append(all, b[:n]...)
+		if sum += to - from; sum > most {
+			t.Fatalf("the process has %d MB of memory", sum>>20)
+		}
+		for at := from; at < to; at += size - overlap {
+			n, _ := mem.ReadAt(b[:min(size, to-at)], int64(at)) // parts that the process gave back can't be read
+			if piece := bytes.Trim(b[:n], "\x00"); len(piece) > 0 {
+				look(piece)
+			}
+		}
 	}
-	return all
+}
+
+func commandLine(t *testing.T, pid int) []byte {
+	t.Helper()
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || len(line) == 0 {
+		t.Fatalf("a command line of %d bytes, %v", len(line), err)
+	}
+	return line
 }
 
 // folder returns the bytes of all files in a folder.
-func folder(t *testing.T, dir string) (all []byte) {
+func folder(t *testing.T, dir string) []byte {
 	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+	var all bytes.Buffer
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
 			return err
 		}
-		b, err := os.ReadFile(path)
-		all = append(all, b...)
+		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // the relay has just removed it
+		}
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		fmt.Fprintln(&all, path)
+		_, err = io.Copy(&all, f)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all
+	return all.Bytes()
 }
 
-// TestNothingOfAShareIsOnTheWireOrAtTheRelay looks for canaries in all that passed
-// over the wire, and in the relay's files and memory while the share waits and after its end.
+// TestNothingOfAShareIsOnTheWireOrAtTheRelay runs a share whose credential, title,
+// file name, note and device label are words of their own, in the middle and to
+// its end, and looks for them and for the link's secret on the wire, in the
+// relay's files, memory and logs, and on the command lines of what runs (but for
+// what the sender's person has typed there). The vaults have nothing left of the
+// credential and the secret.
 func TestNothingOfAShareIsOnTheWireOrAtTheRelay(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	r := relayOf(t, dir)
-	wire := newTap(t, r.addr)
-	sender, receiver := newDevice(t), newDevice(t)
-	const title, name, label, note = "canary-title-of-the-share", "canary-file-name.key", "canary-device-label", "canary-note"
-	content := "canary-credential " + strings.Repeat("of many blocks ", 20_000)
-	file := filepath.Join(sender.out, name)
-	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := sender.start("share", file, "--yes", "--relay", wire.url, "--title", title, "--note", note)
-	link := s.until("a link", func(e event) bool { return e.Link != "" }).Link
-	address, secret, _ := strings.Cut(link, "#")
-	raw, err := base64.RawURLEncoding.DecodeString(secret)
+	r, err := startRelay(dir, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := address[strings.LastIndex(address, "/")+1:]
-	canaries := map[string][]byte{"title": []byte(title), "file name": []byte(name), "label": []byte(label), "note": []byte(note),
-		"credential": []byte("canary-credential"), "secret": raw, "receiver's path": []byte(receiver.out)}
-	look := func(when string, places map[string][]byte) {
-		t.Helper()
-		for place, b := range places {
-			for what, canary := range canaries {
-				for _, spelled := range [][]byte{canary, []byte(base64.RawURLEncoding.EncodeToString(canary)), []byte(hex.EncodeToString(canary))} {
-					if bytes.Contains(b, spelled) {
-						t.Errorf("%s, %s holds the %s", when, place, what)
-					}
-				}
+	t.Cleanup(r.kill)
+	p := newLiar(t, r.url, liar.Rule{Place: wire.Claims, Skip: 2, Do: liar.Hold, Gate: "end"})
+	words := canaries{
+		"credential": []byte("canary-credential-5b1e7c"), "title": []byte("canary-title-9d20aa"), "file name": []byte("canary-name-41c7f3"),
+		"note": []byte("canary-note-77e0b1"), "device label": []byte("canary-label-c3d95e"),
+	}
+	alice, bob := newDevice(t), newDevice(t)
+	file := filepath.Join(alice.out, string(words["file name"]))
+	content := append(bytes.Clone(words["credential"]), strings.Repeat(" of many blocks", 20_000)...)
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(bob.out, "config.toml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, "name = %q\n", words["device label"]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sender := alice.start("share", file, "--yes", "--relay", p.URL(), "--title", string(words["title"]), "--note", string(words["note"]))
+	text := sender.until("a link", func(e event) bool { return e.Link != "" }).Link
+	l, err := link.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	words["secret"], words["receiver's path"] = l.Secret[:], []byte(bob.out)
+	words["secret as it stands in the link"] = []byte(strings.SplitAfter(text, "#")[1])
+	receiver := bob.startOn(text, "receive", "-", "--yes", "--config", config, "-o", filepath.Join(bob.out, "got"))
+	for who, pid := range map[string]int{"relay": r.cmd.Process.Pid, "sender": sender.cmd.Process.Pid, "receiver": receiver.cmd.Process.Pid} {
+		seen := maps.Clone(words)
+		if who == "sender" { // its person typed these
+			delete(seen, "title")
+			delete(seen, "note")
+			delete(seen, "file name")
+		}
+		delete(seen, "receiver's path")
+		seen.search(t, "the command line of the "+who, commandLine(t, pid))
+	}
+	receiver.comes("share.provisioned")
+	words.search(t, "the relay's files while the share lives", folder(t, dir))
+	named, titled := false, false
+	memoryOf(t, r.cmd.Process.Pid, func(b []byte) {
+		words.search(t, "the relay's memory while the share lives", b)
+		named = named || bytes.Contains(b, []byte(wire.Text(l.ID[:])))
+	})
+	memoryOf(t, sender.cmd.Process.Pid, func(b []byte) { titled = titled || bytes.Contains(b, words["title"]) })
+	if !titled || !named {
+		t.Error("the title isn't in the sender's memory, or the share's name not in the relay's: this looks in the wrong place")
+	}
+	p.Open("end")
+	receiver.exits(exitDone)
+	sender.exits(exitDone)
+
+	if got, err := os.ReadFile(filepath.Join(bob.out, "got")); err != nil || !bytes.Equal(got, content) {
+		t.Fatalf("received %d bytes, want %d; %v", len(got), len(content), err)
+	}
+	if passed := p.Wire(); len(passed) < 2*len(content) {
+		t.Errorf("%d bytes are of the wire, less than the credential twice over", len(passed))
+	} else {
+		words.search(t, "the wire", passed)
+	}
+	for _, c := range p.Calls() { // headers are compressed on the wire
+		words.search(t, "a request", fmt.Appendf(nil, "%s %s %v %s", c.Method, c.Path, c.Header, c.Body))
+	}
+	words.search(t, "the relay's files after the end", folder(t, dir))
+	memoryOf(t, r.cmd.Process.Pid, func(b []byte) { words.search(t, "the relay's memory after the end", b) })
+	words.search(t, "the relay's log", []byte(r.log.String()))
+	for who, d := range map[string]*device{"sender": alice, "receiver": bob} { // sealed, but all the same
+		vault := maps.Clone(words)
+		delete(vault, "receiver's path")
+		vault.search(t, "the vault of the "+who+" after the end", folder(t, d.home))
+	}
+}
+
+// TestCanariesAreFoundWhereTheyAre: the search would find each spelling.
+func TestCanariesAreFoundWhereTheyAre(t *testing.T) {
+	word := []byte("canary-credential-5b1e7c")
+	for shift := range 3 {
+		text := append(bytes.Repeat([]byte("x"), shift), append(word, "behind it"...)...)
+		for name, b := range map[string][]byte{
+			"raw": text, "hex": []byte(hex.EncodeToString(text)), "base64": []byte(base64.StdEncoding.EncodeToString(text)), "base64url": []byte(base64.RawURLEncoding.EncodeToString(text)),
+		} {
+			found := false
+			for _, s := range spellings(word) {
+				found = found || bytes.Contains(b, s)
+			}
+			if !found {
+				t.Errorf("%s with %d bytes before it is not found", name, shift)
 			}
 		}
-	}
-	viewer := receiver.start("view", link)
-	viewer.exits(exitDone)
-	pending := memoryOf(t, r.cmd.Process.Pid)
-	look("while it waits", map[string][]byte{"the relay's memory": pending, "its folder": folder(t, dir)})
-	receiver.receive(link, "--name", label).exits(exitDone)
-	s.exits(exitDone)
-	if got := receiver.got(); got != content {
-		t.Fatalf("received %d bytes, want %d", len(got), len(content))
-	}
-	ended := memoryOf(t, r.cmd.Process.Pid)
-	wire.mu.Lock()
-	passed := bytes.Clone(wire.copy.Bytes())
-	wire.mu.Unlock()
-	look("after the end", map[string][]byte{"the relay's memory": ended, "its folder": folder(t, dir), "what passed": passed})
-	if !bytes.Contains(pending, []byte(id)) || len(folder(t, dir)) == 0 || len(passed) < 2*len(content) {
-		t.Error("what must be there isn't: this test looks in the wrong place")
 	}
 }

@@ -191,7 +191,7 @@ func (a *app) resumeReceiver(ctx context.Context, dev *node.Device, id string, r
 	if err != nil {
 		return err
 	}
-	if !r.Waiting() {
+	if !r.Waiting() || state == share.Unresolved { // a receiver's halt is a copy's: it says nothing to anybody
 		u := node.Update{State: state, Reason: reason}
 		if state == share.Done {
 			a.say("Received before, and confirmed. Nothing is left to do.")

@@ -41,10 +41,29 @@ func TestMain(m *testing.M) {
 type relayProcess struct {
 	dir, addr, url string
 	cmd            *exec.Cmd
+	log            *record
+}
+
+// A record keeps what a process writes.
+type record struct {
+	mu  sync.Mutex
+	all strings.Builder
+}
+
+func (r *record) add(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all.WriteString(line + "\n")
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.all.String()
 }
 
 func startRelay(dir, addr string) (*relayProcess, error) {
-	r := &relayProcess{dir: dir}
+	r := &relayProcess{dir: dir, log: &record{}}
 	r.cmd = exec.Command(filepath.Join(bin, "sparekey-relay"), "serve", "--plain-http", "--listen", addr, "--data", dir, "--max-creates", "-1", "--max-guesses", "-1")
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
@@ -59,6 +78,7 @@ func startRelay(dir, addr string) (*relayProcess, error) {
 			r.url, r.addr = url, strings.TrimPrefix(url, "http://")
 			go func() {
 				for lines.Scan() {
+					r.log.add(lines.Text())
 				}
 			}()
 			return r, nil

@@ -117,11 +117,20 @@ type process struct {
 // start starts a command of this device.
 func (d *device) start(args ...string) *process {
 	d.t.Helper()
+	return d.startOn("", args...)
+}
+
+// startOn starts a command of this device with that on its standard input.
+func (d *device) startOn(stdin string, args ...string) *process {
+	d.t.Helper()
 	p := &process{t: d.t, ended: make(chan struct{}), more: make(chan struct{})}
 	p.cmd = exec.Command(filepath.Join(bin, "sparekey"), append(args, "--json", "--home", d.home)...)
 	p.cmd.Dir = d.out
 	p.cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+d.home)
 	p.cmd.Stderr = &p.stderr
+	if stdin != "" {
+		p.cmd.Stdin = strings.NewReader(stdin)
+	}
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		d.t.Fatal(err)
