@@ -27,15 +27,15 @@ type device struct {
 }
 
 // program returns a command of sparekey's for a device whose vault is in home.
-func (s *setting) program(home string, args ...string) *exec.Cmd {
-	c := exec.Command(filepath.Join(s.bin, "sparekey"), append([]string{"--json", "--home", home}, args...)...)
+func (s *setting) program(bin, home string, args ...string) *exec.Cmd {
+	c := exec.Command(filepath.Join(bin, "sparekey"), append([]string{"--json", "--home", home}, args...)...)
 	c.Env = []string{"HOME=" + s.dir, "XDG_CONFIG_HOME=" + filepath.Join(s.dir, "config"), "SSL_CERT_FILE=" + s.certFile(), "PATH=" + os.Getenv("PATH")}
 	return c
 }
 
 // start starts sparekey on a host; what it says is read line by line.
-func (s *setting) start(h *wire.Host, home string, args ...string) (*device, error) {
-	d := &device{cmd: s.program(home, args...)}
+func (s *setting) start(h *wire.Host, bin, home string, args ...string) (*device, error) {
+	d := &device{cmd: s.program(bin, home, args...)}
 	out, err := d.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -81,13 +81,13 @@ type relay struct {
 	url string
 }
 
-func (s *setting) relay(h *wire.Host, args ...string) (*relay, error) {
+func (s *setting) relay(h *wire.Host, bin string, args ...string) (*relay, error) {
 	data, err := os.MkdirTemp(s.dir, "relay-")
 	if err != nil {
 		return nil, err
 	}
 	args = append([]string{"serve", "--listen", h.Addr.String() + ":0", "--data", data, "--max-creates", "-1", "--max-guesses", "-1"}, args...)
-	r := &relay{cmd: exec.Command(filepath.Join(s.bin, "sparekey-relay"), args...)}
+	r := &relay{cmd: exec.Command(filepath.Join(bin, "sparekey-relay"), args...)}
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
 		return nil, err

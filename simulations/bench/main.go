@@ -12,9 +12,9 @@ import (
 
 // options say what is measured and how often.
 type options struct {
-	only, bin, out string
-	short          bool
-	runs           int
+	only, bin, vs, out string
+	short              bool
+	runs               int
 }
 
 // parts are the parts of the table, by the name that -only takes.
@@ -32,6 +32,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.only, "only", "", "measure only the `part` whose name begins so: "+names())
 	flag.StringVar(&o.bin, "bin", "bin", "`folder` of the programs")
+	flag.StringVar(&o.vs, "vs", "", "`folder` of other programs, to compare shares with run by run")
 	flag.StringVar(&o.out, "o", "bench.json", "`file` for the figures")
 	flag.BoolVar(&o.short, "short", false, "fewer runs: a few minutes")
 	flag.IntVar(&o.runs, "runs", 0, "`shares` of each kind (0: 21, or 7 with -short)")

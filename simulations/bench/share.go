@@ -21,17 +21,22 @@ type way struct {
 	tls         bool
 	trips       float64 // goals
 	fixed       time.Duration
+	bin         string // of the programs
 	relay       *relay
 	whole, last [][]time.Duration // by rtt, a value a run: from the start; from the gesture
 }
 
-func ways() []*way {
-	return []*way{
+func ways(bin string) []*way {
+	all := []*way{
 		{name: "share 1 kB http", size: 1000, trips: 4.1, fixed: 35 * time.Millisecond},
 		{name: "share 1 kB https", size: 1000, tls: true, trips: 5.1, fixed: 35 * time.Millisecond},
 		{name: "share 100 kB http", size: 100_000, trips: 7, fixed: 40 * time.Millisecond},
 		{name: "share 100 kB https", size: 100_000, tls: true, trips: 7, fixed: 40 * time.Millisecond},
 	}
+	for _, w := range all {
+		w.bin = bin
+	}
+	return all
 }
 
 var rtts = []time.Duration{0, 50 * time.Millisecond, 100 * time.Millisecond}
@@ -46,13 +51,17 @@ func shares(o options) (rows []row, err error) {
 		return nil, err
 	}
 	defer s.close()
-	all := slices.DeleteFunc(ways(), func(w *way) bool { return !o.wants(w.name) })
+	all := slices.DeleteFunc(ways(o.bin), func(w *way) bool { return !o.wants(w.name) })
+	ours := len(all)
+	if o.vs != "" {
+		all = append(all, slices.DeleteFunc(ways(o.vs), func(w *way) bool { return !o.wants(w.name) })...)
+	}
 	for _, w := range all {
 		args := []string{"--plain-http"}
 		if w.tls {
 			args = []string{"--tls-cert", s.certFile(), "--tls-key", s.keyFile()}
 		}
-		if w.relay, err = s.relay(s.Host(relayHost), args...); err != nil {
+		if w.relay, err = s.relay(s.Host(relayHost), w.bin, args...); err != nil {
 			return nil, err
 		}
 		defer w.relay.stop()
@@ -76,10 +85,30 @@ func shares(o options) (rows []row, err error) {
 			return nil, err
 		}
 	}
-	for _, w := range all {
+	for i, w := range all[:ours] {
 		rows = append(rows, w.rows(o, floors)...)
+		if o.vs != "" {
+			rows = append(rows, w.against(all[ours+i], o))
+		}
 	}
 	return rows, nil
+}
+
+// against compares a way with the same way by other programs, run by run.
+func (w *way) against(other *way, o options) row {
+	r := row{Name: w.name + ", beside " + o.vs, Unit: "of its time", Beside: map[string]float64{}, Command: "bin/bench -only share -vs " + o.vs}
+	var all []float64
+	for i, rtt := range rtts {
+		var ratios []float64
+		for run := range w.whole[i] {
+			ratios = append(ratios, w.whole[i][run].Seconds()/other.whole[i][run].Seconds())
+		}
+		all = append(all, ratios...)
+		r.Beside[fmt.Sprintf("at %d ms", rtt.Milliseconds())] = median(ratios)
+		r.Beside[fmt.Sprintf("ms less at %d", rtt.Milliseconds())] = ms(median(other.whole[i]) - median(w.whole[i]))
+	}
+	r.Value = median(all)
+	return r
 }
 
 // rows fits a way's medians.
@@ -122,7 +151,7 @@ func (s *setting) share(w *way) (whole, last time.Duration, err error) {
 	sender, receiver := filepath.Join(dir, "sender"), filepath.Join(dir, "receiver")
 	content := make([]byte, w.size)
 	rand.Read(content)
-	err = errors.Join(os.WriteFile(file, content, 0o600), os.Mkdir(placed, 0o700), s.program(sender, "list").Run(), s.program(receiver, "list").Run())
+	err = errors.Join(os.WriteFile(file, content, 0o600), os.Mkdir(placed, 0o700), s.program(w.bin, sender, "list").Run(), s.program(w.bin, receiver, "list").Run())
 	if err != nil {
 		return 0, 0, err
 	}
@@ -130,7 +159,7 @@ func (s *setting) share(w *way) (whole, last time.Duration, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	giver, err := s.start(s.Host(senderHost), sender, "share", file, "--relay", w.relay.url, "--yes")
+	giver, err := s.start(s.Host(senderHost), w.bin, sender, "share", file, "--relay", w.relay.url, "--yes")
 	if err != nil {
 		return 0, 0, err
 	}
@@ -139,7 +168,7 @@ func (s *setting) share(w *way) (whole, last time.Duration, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	taker, err := s.start(s.Host(receiverHost), receiver, "receive", link, "--yes", "-o", filepath.Join(placed, "got"))
+	taker, err := s.start(s.Host(receiverHost), w.bin, receiver, "receive", link, "--yes", "-o", filepath.Join(placed, "got"))
 	if err != nil {
 		return 0, 0, err
 	}
