@@ -123,6 +123,7 @@ func (w *way) rows(o options, f *floor) []row {
 	at := map[string]float64{}
 	for i, rtt := range rtts {
 		at[fmt.Sprintf("ms at %d", rtt.Milliseconds())] = ms(whole[i])
+		at[fmt.Sprintf("fastest at %d", rtt.Milliseconds())] = ms(slices.Min(w.whole[i]))
 	}
 	command := fmt.Sprintf("bin/bench -only %q -runs %d", w.name, o.runs)
 	trips, fixed := fit(rtts, whole)
