@@ -119,7 +119,7 @@ func status(b []byte) int {
 		return 200
 	case len(b) > 0 && b[0] == 0x89:
 		return 204
-	case len(b) > 3 && b[0] == 0x08 && [3]byte(b[1:4]) == [3]byte{0x82, 0x10, 0x03}: // "201" in Huffman's code
+	case len(b) > 3 && b[0] >= 0x08 && b[0] <= 0x0e && [3]byte(b[1:4]) == [3]byte{0x82, 0x10, 0x03}: // "201" in Huffman's code, the name by any of :status's numbers
 		return 201
 	}
 	return -1
