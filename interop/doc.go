@@ -1,6 +1,6 @@
 // Package interop holds a second sparekey, small and made for tests: a link's
-// reader, a receiver and a sender that were written from the PROTOCOL.md pages
-// alone, over crypto primitives, net/http and JSON. It imports nothing of ours,
+// reader, a receiver and a sender that do what the PROTOCOL.md pages say and know
+// nothing else, over crypto primitives, net/http and JSON. It imports nothing of ours,
 // and house_test.go sees to that. Its tests do two things:
 //
 //   - they hand shares over between it and the real programs, both ways, with a

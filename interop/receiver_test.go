@@ -21,8 +21,10 @@ type log struct {
 }
 
 // seal seals a body as this side's next frame.
-func (l *log) seal(b body) frame {
-	f := l.session.seal(l.next, l.got, b.encode())
+func (l *log) seal(b body) frame { return l.sealBytes(b.encode()) }
+
+func (l *log) sealBytes(b []byte) frame {
+	f := l.session.seal(l.next, l.got, b)
 	l.next++
 	return f
 }
