@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/share"
 	"github.com/sparekey/sparekey/node/vault"
+	"github.com/sparekey/sparekey/noise"
 )
 
 // newApp opens a vault in a folder, without a terminal and without a network.
@@ -161,18 +163,35 @@ func TestOrderToAHolderThatDiesAtThatMomentIsCarriedOut(t *testing.T) {
 	}
 }
 
+// unanswered returns a sender whose receiver took the grant and never answered.
+func unanswered(t *testing.T, r node.Record) share.Sender {
+	t.Helper()
+	s, err := share.UnmarshalSender(r.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := r.Link().Keys()
+	v := share.NewReceiver(noise.Secrets{ID: r.ID, PSK: keys.PSK, OfferKey: keys.Offer})
+	v, _ = v.Step(now(), rand.Reader, share.Arrived{Frames: s.Outbox()})
+	v, _ = v.Step(now(), rand.Reader, share.Accept{})
+	s, _ = s.Step(now(), rand.Reader, share.Arrived{Frames: v.Outbox()})
+	task, _ := s.Task()
+	s, _ = s.Step(now(), rand.Reader, share.Answered{Key: task.Key, Answer: share.Answer{Out: [][]byte{{1}}, Grants: true, Done: true}})
+	later := now()
+	later.Up += 100 * 24 * time.Hour
+	if s, _ = s.Step(later, rand.Reader, share.Woken{}); s.State != share.Unresolved {
+		t.Fatalf("the sender stands at %s", s.State)
+	}
+	return s
+}
+
 // TestCopiedVaultFallsSilentForSharesThatWereUnresolvedBefore is a part of
 // VLT-04: an unresolved share still takes a late answer, but only the original's.
 func TestCopiedVaultFallsSilentForSharesThatWereUnresolvedBefore(t *testing.T) {
 	home, copied := filepath.Join(t.TempDir(), "home"), filepath.Join(t.TempDir(), "copy")
 	a := newApp(t, home)
 	id, r := offered(t, a)
-	s, err := share.UnmarshalSender(r.Machine)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.State = share.Unresolved // as if nobody had answered until the grace was up
-	r.Machine = s.Marshal()
+	r.Machine = unanswered(t, r).Marshal()
 	b, err := r.Encode()
 	if err = errors.Join(err, a.vault.Save(id, b), os.CopyFS(copied, os.DirFS(home))); err != nil {
 		t.Fatal(err)
