@@ -288,7 +288,7 @@ func (l *Live) save(next machine, from discovery.Path) error {
 		r.Paths = addPath(r.Paths, from.String())
 	}
 	if state.Ended() {
-		r.erase(time.Now())
+		r.erase(time.Now(), len(next.outbox()) > 0)
 	}
 	l.record = r
 	if !l.saved && (state == share.Opened || state == share.Viewed || state.Ended()) {

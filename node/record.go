@@ -104,12 +104,18 @@ func wrapRecord(err error) error {
 	return fmt.Errorf("%w: %w", ErrRecord, err)
 }
 
-// erase forgets what an ended share must not keep. What it still has to say
+// erase forgets what an ended share must not keep. What a receiver still owes
 // must reach the mailbox, also after a crash: until then the capability that
 // lets it in stays. It opens nothing that is sealed.
-func (r *Record) erase(now time.Time) {
+func (r *Record) erase(now time.Time, owes bool) {
+	switch {
+	case !owes || r.Role == discovery.Sender:
+		r.View = [32]byte{}
+	case r.Ended.IsZero():
+		r.View = r.Link().Keys().View
+	}
 	if r.Ended.IsZero() {
-		r.Ended, r.View = now, r.Link().Keys().View
+		r.Ended = now
 	}
 	r.Secret = [16]byte{}
 }
