@@ -152,15 +152,17 @@ func (w *world) share(flags ...string) (*job, error) {
 	told := make(chan struct{})
 	var once sync.Once
 	id := ""
-	j := w.keep("sender", "sparekey", func(int) ([]string, error) {
+	j := w.keep("sender", "sparekey", func(try int) ([]string, error) {
 		home := []string{"--json", "--home", w.home("sender")}
 		select {
 		case <-told:
 			return append([]string{"resume", id}, home...), nil
 		default:
 		}
-		if err := w.cancelUntold(); err != nil {
-			return nil, err
+		if try > 0 {
+			if err := w.cancelUntold(); err != nil {
+				return nil, err
+			}
 		}
 		args := append([]string{"share", filepath.Join(w.dir, "key.txt"), "--yes", "--qr", "never", "--relay", w.relayURL()}, home...)
 		return append(args, flags...), nil

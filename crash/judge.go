@@ -81,16 +81,18 @@ func (w *world) judge(sc *scenario) (what string, err error) {
 	if err := w.clean(); err != nil {
 		return "", err
 	}
-	if err := w.relay.interrupt(); err != nil {
+	if strings.Contains(ends, "unresolved") {
+		return "unresolved", w.relay.interrupt()
+	}
+	// The share is over, and so the relay erases it from its files.
+	if err := w.stored("disk.scrub.compacted", 1); err != nil {
 		return "", err
 	}
-	switch {
-	case want == 1:
-		return "once", nil
-	case strings.Contains(ends, "unresolved"):
-		return "unresolved", nil
+	what = "ended"
+	if want == 1 {
+		what = "once"
 	}
-	return "ended", nil
+	return what, w.relay.interrupt()
 }
 
 // ends are the states of all devices of a scenario.

@@ -68,10 +68,7 @@ func (l *lab) run(ctx context.Context, sc *scenario, s *strike, look func(*world
 	ctx, cancel := context.WithTimeoutCause(ctx, runTime, fmt.Errorf("a run takes more than %v", runTime))
 	defer cancel()
 	n, began := l.runs.Add(1), time.Now()
-	w := &world{
-		ctx: ctx, bin: l.bin, dir: filepath.Join(l.dir, fmt.Sprintf("%04d-%s", n, sc.name)), strike: s,
-		address: address(), commands: map[string]int{}, untold: map[string]bool{}, kept: map[string]string{},
-	}
+	w := newWorld(ctx, l.bin, filepath.Join(l.dir, fmt.Sprintf("%04d-%s", n, sc.name)), s)
 	what, err := w.run(sc)
 	if look != nil && err == nil {
 		look(w)

@@ -119,6 +119,10 @@ type event struct {
 	ID    string `json:"id"`
 	State string `json:"state"`
 	Link  string `json:"link"`
+	Code  string `json:"code"`
+
+	Reason string `json:"reason"`
+	Peer   string `json:"peer,omitempty"`
 }
 
 // sparekey runs a command to its end.

@@ -23,6 +23,7 @@ const (
 	done       = 0
 	cantWrite  = 5
 	ended      = 7
+	noPath     = 8
 	taken      = 9
 	unresolved = 10
 )
@@ -176,21 +177,25 @@ func relinquish(w *world) error {
 	if err = errors.Join(err, w.look(done)); err != nil {
 		return err
 	}
+	if err := s.interrupt(); err != nil {
+		return err
+	}
 	r := w.receive("receiver")
-	if err := errors.Join(s.interrupt(), w.stored("claim.stored", 1), r.interrupt(), w.order("receiver", "relinquish", done, ended)); err != nil {
+	if err := errors.Join(w.stored("claim.stored", 1), r.interrupt(), w.order("receiver", "relinquish", done, ended)); err != nil {
 		return err
 	}
 	s = w.resume("sender")
 	return errors.Join(w.receive("second").wait(done, taken), s.wait(done, ended))
 }
 
-// expiry: nobody comes in time.
+// expiry: nobody comes in time. Where a crash has kept the offer from the relay
+// until then, who opens the link hears nothing, and gives up.
 func expiry(w *world) error {
 	s, err := w.share("--expires", "1s")
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.wait(ended), w.receive("receiver").wait(taken, ended))
+	return errors.Join(s.wait(ended), w.receive("receiver", "--timeout", "10s").wait(taken, ended, noPath))
 }
 
 // forget: both forget a share that is over.

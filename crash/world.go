@@ -33,6 +33,13 @@ type world struct {
 	relay    *job
 }
 
+func newWorld(ctx context.Context, bin, dir string, s *strike) *world {
+	return &world{
+		ctx: ctx, bin: bin, dir: dir, strike: s, address: address(),
+		commands: map[string]int{}, untold: map[string]bool{}, kept: map[string]string{},
+	}
+}
+
 func rnd(n int) int { return rand.IntN(n) }
 
 // home is an actor's vault. A looker of an actor is somebody else at its terminal.
@@ -101,10 +108,12 @@ func (w *world) stop() {
 
 // serve keeps a relay running.
 func (w *world) serve() {
-	w.relay = w.keep("relay", "sparekey-relay", func(int) ([]string, error) {
-		return []string{"serve", "--plain-http", "--listen", w.address, "--data", filepath.Join(w.dir, "relay"),
-			"--max-creates", "-1", "--max-guesses", "-1", "--erase-after", "200ms"}, nil
-	}, nil)
+	w.relay = w.keep("relay", "sparekey-relay", func(int) ([]string, error) { return w.relayArgs(), nil }, nil)
+}
+
+func (w *world) relayArgs() []string {
+	return []string{"serve", "--plain-http", "--listen", w.address, "--data", filepath.Join(w.dir, "relay"),
+		"--max-creates", "-1", "--max-guesses", "-1", "--erase-after", "20ms"}
 }
 
 func (w *world) relayURL() string { return "http://" + w.address }
