@@ -17,12 +17,12 @@ type floor struct {
 	starts, syncs []time.Duration
 }
 
-// syncsInARow counts the syncs that wait for one another in a share:
-// sender's offer 2 (file and folder), relay's create overlaps the receiver's
-// start, receiver's acceptance 2, relay's claim 1, sender's pin 2 and grant 2,
-// relay's append 1, receiver's grant 2, intent 2, and the credential's own file
-// before it gets its name 1.
-const syncsInARow = 12
+// syncsInARow counts the syncs that wait for one another in a share, between the
+// sender's start and the receiver's bytes in place: of the sender its offer 2
+// (file and folder), and pin and grant together 2; of the receiver its claim 2,
+// grant and intent together 2, and the credential's own file 1; of the relay the
+// claim 1 and the grant 1. The relay's create goes on beside the receiver's start.
+const syncsInARow = 11
 
 func newFloor(s *setting) *floor { return &floor{s: s} }
 

@@ -132,7 +132,7 @@ func (w *way) rows(o options, f *floor) []row {
 		row{Name: w.name, Value: trips, Unit: "round trips", Beside: at, Command: command}.atMost(w.trips),
 		row{Name: w.name + ", fixed", Value: ms(fixed), Unit: "ms", Command: command, Beside: map[string]float64{
 			"floor ms": ms(f.total()), "fixed/floor": fixed.Seconds() / f.total().Seconds(),
-			"ms two empty programs": ms(2 * median(f.starts)), "ms twelve syncs in a row": ms(syncsInARow * median(f.syncs)),
+			"ms two empty programs": ms(2 * median(f.starts)), fmt.Sprintf("ms %d syncs in a row", syncsInARow): ms(syncsInARow * median(f.syncs)),
 		}}.atMost(ms(w.fixed)),
 		row{Name: w.name + ", gesture to in place", Value: gesture / 2, Unit: "round trips end to end", Command: command,
 			Beside: map[string]float64{"fixed ms": ms(after)}}.atMost(1.05),
