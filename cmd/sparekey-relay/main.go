@@ -23,7 +23,8 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// SIGQUIT would have Go print all stacks, with parts of ids in their arguments.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
 	defer stop()
 	if err := command(os.Stderr).ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -167,7 +168,11 @@ func (s *service) serveMetrics(h *relay.Handler) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("can't serve metrics on %s: %w", s.metrics, err)
 	}
-	srv := &http.Server{Handler: h.Metrics(), ReadHeaderTimeout: 10 * time.Second}
+	fmt.Fprintf(s.stderr, "sparekey-relay: metrics on http://%s\n", l.Addr())
+	srv := &http.Server{
+		Handler: h.Metrics(), ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // its messages name addresses
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

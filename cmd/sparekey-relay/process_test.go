@@ -35,11 +35,12 @@ func TestMain(m *testing.M) {
 
 // A process is a running relay.
 type process struct {
-	t   *testing.T
-	cmd *exec.Cmd
-	url string
-	log *strings.Builder // to be read after the end
-	end chan struct{}    // closed once all that it said is in log
+	t       *testing.T
+	cmd     *exec.Cmd
+	url     string
+	metrics string           // where they are, with --metrics
+	log     *strings.Builder // to be read after the end
+	end     chan struct{}    // closed once all that it said is in log
 }
 
 // start starts a relay on a folder, and waits until it serves.
@@ -61,6 +62,9 @@ func start(t *testing.T, data string, flags ...string) *process {
 		defer close(serving)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
 			fmt.Fprintln(p.log, lines.Text())
+			if url, ok := strings.CutPrefix(lines.Text(), "sparekey-relay: metrics on "); ok {
+				p.metrics = url
+			}
 			if url, ok := strings.CutPrefix(lines.Text(), "sparekey-relay: serving "); ok {
 				serving <- url
 			}
