@@ -321,9 +321,10 @@ func (r *run) work() time.Duration {
 // serve starts the next piece of work that is due on a path, frames before the
 // decision: one request with frames at a time, and one for the decision. Frames
 // don't wait for the answer to a decision: the grant would stand a round trip
-// behind the confirm. The decision doesn't wait for frames that fail: a lane may
-// have to be confirmed first, or the share is over. serve returns how long it is
-// until more is due.
+// behind the confirm. An offer does wait: a confirm that came behind the next
+// offer would bind the mailbox to the claim that was handed back. The decision
+// doesn't wait for frames that fail: a lane may have to be confirmed first, or the
+// share is over. serve returns how long it is until more is due.
 func (r *run) serve(t *track, now time.Time) (wait time.Duration) {
 	wait = time.Hour
 	if t.sending {
@@ -337,6 +338,9 @@ func (r *run) serve(t *track, now time.Time) (wait time.Duration) {
 		return left <= 0
 	}
 	for _, frames := range t.lacks(r.load.Frames) {
+		if t.settles && frames[0].Kind() == frame.Offer {
+			continue
+		}
 		if e := (errand{candidate: frames[0].Candidate()}); due(e) {
 			t.sending = true
 			r.running.Go(func() { r.bring(result{track: t, errand: e, sent: frames, err: t.path.Send(r.ctx, frames...)}) })

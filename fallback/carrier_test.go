@@ -191,6 +191,22 @@ func TestFramesDoNotWaitForTheAnswerToADecision(t *testing.T) {
 	})
 }
 
+// TestOfferWaitsForTheAnswerToTheDecisionBeforeIt: overtaken by the next offer, a
+// confirm would bind the mailbox to the claim that was handed back.
+func TestOfferWaitsForTheAnswerToTheDecisionBeforeIt(t *testing.T) {
+	offer := frame.New(frame.Offer, frame.Candidate{}, 1, make([]byte, 64))
+	b := &box{}
+	carry(t, b, func(c *Carrier) {
+		b.settles = make(chan struct{})
+		c.Carry(Load{Decision: discovery.Decision{Pinned: ann}})
+		b.did(t, "a pin", "settle")
+		c.Carry(Load{Frames: []frame.Frame{offer}})
+		b.did(t, "the next offer while the pin is unanswered")
+		close(b.settles)
+		b.did(t, "once it is answered", "send offer", "settle")
+	})
+}
+
 func TestRetiredPathIsNotUsedAgain(t *testing.T) {
 	b := &box{retired: true}
 	carry(t, b, func(c *Carrier) {
