@@ -106,7 +106,12 @@ func (l *Live) Do(ctx context.Context, e share.Event) error {
 	case err := <-q.done:
 		return err
 	case <-l.done:
-		return ErrStopped
+		select {
+		case err := <-q.done: // by this very event it came to its end
+			return err
+		default:
+			return ErrStopped
+		}
 	case <-ctx.Done():
 		return ctx.Err()
 	}
