@@ -172,8 +172,9 @@ func (zeros) Read(b []byte) (int, error) {
 // and isn't acknowledged is there without a gap, behind a receiver's handshake. A
 // live one has its keys; one that has ended may have nothing left to send.
 func (l *log) check(first uint64, live bool) error {
-	id := l.Session.Candidate
-	if id == (frame.Candidate{}) || live && (l.Session.SealKey == [32]byte{} || l.Session.OpenKey == [32]byte{}) || l.Next < first || l.Acked > l.Next {
+	id, none := l.Session.Candidate, [32]byte{}
+	keyless := l.Session.SealKey == none || l.Session.OpenKey == none || l.Session.Exporter == none
+	if id == (frame.Candidate{}) || live && keyless || l.Next < first || l.Acked > l.Next {
 		return errLog
 	}
 	if !live && len(l.Out) == 0 {
