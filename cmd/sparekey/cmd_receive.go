@@ -117,10 +117,14 @@ func (d *drive) accept(ctx context.Context, p share.Preview, f receiveFlags) err
 		}
 		return receiverEnd(d.id, d.latest())
 	}
-	switch {
-	case errors.Is(err, node.ErrStopped): // it may just have been accepted
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	d.live.Wait()
+	switch state := d.latest().State; { // what came first, the claim or the interruption?
+	case state != share.Opened && state != share.Viewed:
 		return interrupted(ctx, d.id, err)
-	case err != nil && errors.Is(ctx.Err(), context.Canceled):
+	case errors.Is(ctx.Err(), context.Canceled):
 		return fail(exitInterrupted, "interrupted", "interrupted. Nothing was used up.", "open the link again").because(err)
 	}
 	return err

@@ -104,6 +104,7 @@ func newRelay(t *testing.T) *relayProcess {
 
 // TestScripts runs the stories in testdata/script with the real programs.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -219,6 +220,7 @@ func startShare(t testing.TB, home, file, relay string) *senderProcess {
 // the relay at 100 random moments of a share, starts it again, and wants the
 // share to end as it would have.
 func TestKilledAnywhereNothingIsLostOrDoubled(t *testing.T) {
+	t.Parallel()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	dir := t.TempDir()
 	file, content := filepath.Join(dir, "key"), []byte("the spare key")

@@ -123,6 +123,7 @@ func TestWhoConnectsAndSaysNothingDoesNotHoldUpTheEnd(t *testing.T) {
 // TestOrderToAHolderThatDiesAtThatMomentIsCarriedOut: the holder takes the order
 // and lets go of the share without an answer.
 func TestOrderToAHolderThatDiesAtThatMomentIsCarriedOut(t *testing.T) {
+	t.Parallel()
 	home := filepath.Join(t.TempDir(), "home")
 	a := newApp(t, home)
 	id, _ := offered(t, a)
@@ -214,6 +215,7 @@ func TestCopiedVaultFallsSilentForSharesThatWereUnresolvedBefore(t *testing.T) {
 // TestCopiesShareIsHaltedUnderItsLock: of two processes that open a copy at once
 // the second waits for the first.
 func TestCopiesShareIsHaltedUnderItsLock(t *testing.T) {
+	t.Parallel()
 	home, copied := filepath.Join(t.TempDir(), "home"), filepath.Join(t.TempDir(), "copy")
 	id, _ := offered(t, newApp(t, home))
 	if err := os.CopyFS(copied, os.DirFS(home)); err != nil {

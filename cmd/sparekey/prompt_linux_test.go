@@ -106,6 +106,7 @@ const accept = "Receive it on this device? [Y/n] "
 
 // TestQuestionIsWithdrawnWhenTheShareEndsElsewhere: nobody types anything.
 func TestQuestionIsWithdrawnWhenTheShareEndsElsewhere(t *testing.T) {
+	t.Parallel()
 	r, dir := newRelay(t), t.TempDir()
 	file := filepath.Join(dir, "key")
 	if err := os.WriteFile(file, []byte("the spare key"), 0o600); err != nil {
@@ -139,6 +140,7 @@ func TestQuestionIsWithdrawnWhenTheShareEndsElsewhere(t *testing.T) {
 
 // TestAnswerAtThePromptCounts: yes receives, no uses nothing up, Ctrl-C neither.
 func TestAnswerAtThePromptCounts(t *testing.T) {
+	t.Parallel()
 	r, dir := newRelay(t), t.TempDir()
 	file := filepath.Join(dir, "key")
 	if err := os.WriteFile(file, []byte("the spare key"), 0o600); err != nil {
