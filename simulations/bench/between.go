@@ -12,9 +12,6 @@ var between = map[string]string{
 	"share 100 kB http":         slowStart,
 	"share 100 kB https":        slowStart,
 
-	"share 100 kB http, gesture to in place":  slowStart,
-	"share 100 kB https, gesture to in place": slowStart,
-
 	"append to peer":                        "the way through the store: Pebble's commit pipeline hands a batch to a goroutine that syncs, and wakes the request and then the reader",
 	"relay creates, 256 clients":            "the disk: a create writes 3 kB, and one group after the other waits for its sync",
 	"relay appends, 256 clients":            "the disk: one group of appends after the other waits for its sync",

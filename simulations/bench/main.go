@@ -49,6 +49,16 @@ func main() {
 	}
 }
 
+// load is how busy the machine is, as it says itself: a figure that was measured
+// among others' work says less.
+func load() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Join(strings.Fields(string(b))[:3], " ")
+}
+
 func names() string {
 	var all []string
 	for _, p := range parts {
@@ -75,7 +85,8 @@ func run(o options) error {
 		}
 		r.Rows = append(r.Rows, rows...)
 	}
-	fmt.Println(r.Machine)
+	r.Load = load()
+	fmt.Printf("%s; load average %s\n", r.Machine, r.Load)
 	table(os.Stdout, r.Rows)
 	return r.write(o.out)
 }

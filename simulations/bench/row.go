@@ -81,6 +81,7 @@ func short(v float64) string {
 type report struct {
 	Schema  string `json:"schema"`
 	Machine string `json:"machine"`
+	Load    string `json:"load"` // average of 1, 5 and 15 minutes at the end; bench's own work is in it
 	Short   bool   `json:"short"`
 	Rows    []row  `json:"rows"`
 }
