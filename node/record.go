@@ -135,25 +135,15 @@ func (r Record) view() [32]byte {
 	return r.Link().Keys().View
 }
 
-// Retarget returns the record with another state of the receiver's format: where
-// to put what has come, say. The vault is not touched.
-func (r Record) Retarget(now share.Time, change func([]byte) ([]byte, error)) (Record, error) {
+// Silent reports whether the share has come to a halt and says nothing to anybody
+// any more: this vault is a copy or a restored backup.
+func (r Record) Silent() bool {
 	m, err := r.machine()
 	if err != nil {
-		return Record{}, err
+		return false
 	}
-	t, ok := m.task()
-	v, receives := m.(receiverMachine)
-	if !ok || !receives {
-		return r, nil
-	}
-	state, err := change(t.State)
-	if err != nil {
-		return Record{}, err
-	}
-	next, _ := v.Receiver.Step(now, nil, share.Redirect{State: state})
-	r.Machine = next.Marshal()
-	return r, nil
+	state, _, _ := m.state()
+	return state == share.Unresolved && len(m.outbox()) == 0
 }
 
 // Waiting reports whether there is anything left to do for the share: it lives,

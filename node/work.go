@@ -107,19 +107,29 @@ func (l *Live) answer(next machine, eff share.Effects) (machine, share.Effects) 
 	return next, eff
 }
 
-// perform does a task, again and again where trouble may pass.
+// perform does a task, again and again where trouble may pass. Where a credential
+// could not be put in its place, the format is asked what that try has left, until
+// it answers: it may be there all the same, and then nobody may decline it.
 func perform(ctx context.Context, f credential.Format, sends bool, t share.Task, bring func(result)) result {
+	var failed error // why it could not be put in its place
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		fault.Point("node.task", "begin")
 		e, err := once(ctx, f, sends, t)
 		fault.Point("node.task", "end")
+		if err != nil && t.Do == share.Provision && !errors.Is(err, credential.ErrFinal) {
+			failed, t.Do = err, share.Look
+			e, err = once(ctx, f, sends, t)
+		}
+		looked, _ := e.(share.Looked)
 		switch {
+		case failed != nil && err == nil && looked.There:
+			return result{event: share.Placed{Key: t.Key}}
+		case failed != nil && err == nil:
+			return result{err: failed} // the person may mend it: another place, more room
 		case err == nil:
 			return result{event: e}
-		case errors.Is(err, credential.ErrFinal):
+		case failed == nil && errors.Is(err, credential.ErrFinal):
 			return final(t, err)
-		case t.Do == share.Provision:
-			return result{err: err} // the person may mend it: another place, more room
 		}
 		bring(result{err: err, again: true})
 		select {
@@ -170,7 +180,7 @@ func (l *Live) worked(r result) error {
 			l.job, l.held = nil, true
 		}
 		l.update(Update{Err: r.err, Held: l.held}, nil)
-		if r.job.do == share.Look {
+		if r.job.do == share.Look || r.again {
 			l.refuse(r.err)
 			return nil
 		}

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -262,6 +263,89 @@ func TestDeclineIsRefusedWhereTheFormatCantTell(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCredentialThatIsInItsPlaceThoughPuttingItThereFailedIsProvisioned: of a folder
+// that can't be synced nobody knows by the error what it has. Until the format tells,
+// a decline is refused; else the sender would hear of one for a credential that is there.
+func TestCredentialThatIsInItsPlaceThoughPuttingItThereFailedIsProvisioned(t *testing.T) {
+	inBubble(t, func(alice, bob *party, _, receives *puppet) {
+		var placed, tells atomic.Bool
+		trouble, looks := errors.New("the disk is busy"), atomic.Int32{}
+		receives.provision = func(context.Context) error { placed.Store(true); return errors.New("the folder can't be synced") }
+		receives.there = func() (bool, error) {
+			if looks.Add(1); placed.Load() && !tells.Load() {
+				return false, trouble
+			}
+			return placed.Load(), nil
+		}
+		claim(alice, bob)
+		bob.until("trouble", func(u node.Update) bool { return errors.Is(u.Err, trouble) && !u.Held })
+		if err := bob.live.Do(bob.t.Context(), share.Decline{}); !errors.Is(err, trouble) {
+			t.Errorf("a decline is answered with %v, want why the format can't tell", err)
+		}
+		time.Sleep(time.Hour)
+		if n := looks.Load(); n > 150 {
+			t.Errorf("the format was asked %d times in an hour", n)
+		}
+		tells.Store(true)
+		bob.state(share.Provisioned)
+		alice.state(share.Done)
+	})
+}
+
+// TestAnotherPlaceIsGivenOnlyWhereTheCredentialIsNotInItsPlaceYet: as after a crash
+// between placing it and saving that, it would be placed twice.
+func TestAnotherPlaceIsGivenOnlyWhereTheCredentialIsNotInItsPlaceYet(t *testing.T) {
+	inBubble(t, func(alice, bob *party, _, receives *puppet) {
+		cantWrite(alice, bob, receives)
+		bob.stop()
+		saved, trouble := bob.record(), errors.New("no wallet")
+		to := func(state string) (node.Record, error) {
+			return bob.Retarget(t.Context(), saved, func([]byte) ([]byte, error) { return []byte(state), nil })
+		}
+		changed := func(r node.Record) bool { return !bytes.Equal(r.Machine, saved.Machine) }
+		receives.there = func() (bool, error) { return true, nil }
+		if r, err := to("elsewhere"); err != nil || changed(r) {
+			t.Errorf("where it is in its place already, another is given: %v, %v", changed(r), err)
+		}
+		receives.there = func() (bool, error) { return false, trouble }
+		if r, err := to("elsewhere"); !errors.Is(err, trouble) || changed(r) {
+			t.Errorf("where the format can't tell, another is given: %v, %v", changed(r), err)
+		}
+		receives.there = func() (bool, error) { return false, nil }
+		r, err := to("elsewhere")
+		if err != nil || !changed(r) {
+			t.Fatalf("another place is given: %v, %v", changed(r), err)
+		}
+		receives.provision = nil
+		bob.start(r)
+		bob.state(share.Provisioned)
+		if bob.note.text != "elsewhere" {
+			t.Errorf("it is at %q", bob.note.text)
+		}
+	})
+}
+
+// TestAnotherPlaceForAShareWhoseTimeIsUpEndsNothingBehindTheVaultsBack: a format that
+// has not answered yet, and a grace that has passed meanwhile.
+func TestAnotherPlaceForAShareWhoseTimeIsUpEndsNothingBehindTheVaultsBack(t *testing.T) {
+	inBubble(t, func(alice, bob *party, _, receives *puppet) {
+		receives.receive = untilStopped
+		claim(alice, bob)
+		bob.state(share.Provisioning)
+		bob.stop()
+		time.Sleep(100 * time.Hour)
+		r, err := bob.Retarget(t.Context(), bob.record(), func(b []byte) ([]byte, error) { return b, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		bob.start(r)
+		bob.state(share.Expired)
+		if got := bob.record(); got.Secret != [16]byte{} {
+			t.Error("it has ended and keeps the link's secret")
+		}
+	})
 }
 
 // record is what the vault holds.

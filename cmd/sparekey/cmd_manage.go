@@ -136,7 +136,7 @@ func (a *app) resume(ctx context.Context, args []string, f receiveFlags) error {
 	if r.Role == discovery.Receiver {
 		return a.resumeReceiver(ctx, a.device(), id, r, &f)
 	}
-	if r.Settled {
+	if r.Settled || r.Silent() {
 		state, reason, label, _ := r.State()
 		return a.ended(id, node.Update{State: state, Reason: reason, Label: label}, r)
 	}
@@ -209,7 +209,7 @@ func (a *app) resumeReceiver(ctx context.Context, dev *node.Device, id string, r
 		return err
 	}
 	if state == share.Provisioning && (f.out != "" || f.force) {
-		if r, err = a.retarget(id, r, f); err != nil {
+		if r, err = a.retarget(ctx, dev, id, r, f); err != nil {
 			lock.Release()
 			return err
 		}
@@ -225,8 +225,8 @@ func (a *app) resumeReceiver(ctx context.Context, dev *node.Device, id string, r
 // retarget says anew where the credential goes. That is saved before anything is
 // put there: after a crash in between, the format is asked about this place, and
 // not about the one before.
-func (a *app) retarget(id string, r node.Record, f *receiveFlags) (node.Record, error) {
-	r, err := r.Retarget(now(), func(state []byte) ([]byte, error) { return credential.Retarget(state, a.options(*f)) })
+func (a *app) retarget(ctx context.Context, dev *node.Device, id string, r node.Record, f *receiveFlags) (node.Record, error) {
+	r, err := dev.Retarget(ctx, r, func(state []byte) ([]byte, error) { return credential.Retarget(state, a.options(*f)) })
 	if err != nil {
 		return node.Record{}, err
 	}

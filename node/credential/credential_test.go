@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -124,6 +125,42 @@ func TestNothingIsWrittenOverUnasked(t *testing.T) {
 	nowhere, _ := Retarget(state, Options{Dir: filepath.Join(dir, "missing")})
 	if err := (File{}).Provision(t.Context(), "k", nowhere); err == nil || errors.Is(err, ErrFinal) {
 		t.Errorf("a missing folder is for the person to mend: %v", err)
+	}
+}
+
+// TestWhatIsSaidToBeInItsPlaceSurvivesAPowerCut: a process may have been killed
+// between a file's link and the folder's sync.
+func TestWhatIsSaidToBeInItsPlaceSurvivesAPowerCut(t *testing.T) {
+	dir, sync := t.TempDir(), syncFolder
+	t.Cleanup(func() { syncFolder = sync })
+	var synced []string
+	syncFolder = func(dir string) error { synced = append(synced, dir); return sync(dir) }
+	opening, err := OfferFile("k", 0o600, []byte("new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := hand(t, File{}, opening, Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "k"), []byte("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := (File{}).Provisioned(t.Context(), "key", state); !there || err != nil || !slices.Equal(synced, []string{dir}) {
+		t.Errorf("there: %v, %v; synced: %v", there, err, synced)
+	}
+	syncFolder = func(string) error { return errors.New("the disk is gone") }
+	if there, err := (File{}).Provisioned(t.Context(), "key", state); there || err == nil {
+		t.Errorf("where it can't be synced it is said to be there: %v, %v", there, err)
+	}
+	for what, path := range map[string]string{"below a file": filepath.Join(dir, "k", "x"), "under too long a name": filepath.Join(dir, strings.Repeat("x", 1000))} {
+		elsewhere, err := Retarget(state, Options{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if there, err := (File{}).Provisioned(t.Context(), "key", elsewhere); there || err != nil {
+			t.Errorf("%s nothing can be: %v, %v", what, there, err)
+		}
 	}
 }
 

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
@@ -89,28 +91,50 @@ func (p placement) temp(key string) string {
 	return filepath.Join(filepath.Dir(p.target()), fmt.Sprintf(".sparekey-%x", sum[:8]))
 }
 
-// there reports whether the file is in its place. A crash between the link and
-// the end of the temporary name leaves both: the latter goes here.
+// there reports whether the file is in its place, to stay there: what a killed
+// process has linked, or somebody else has put there, may not be on the disk yet. A
+// crash between the link and the end of the temporary name leaves both: the latter
+// goes here.
 func (p placement) there(key string) (bool, error) {
 	info, err := os.Lstat(p.target())
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG) {
 		return false, nil
 	}
 	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(p.Data)) {
 		return false, err
 	}
-	b, err := os.ReadFile(p.target())
+	f, err := os.Open(p.target())
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, info.Size()+1))
 	if err != nil || !bytes.Equal(b, p.Data) {
+		return false, err
+	}
+	if err := errors.Join(f.Sync(), syncFolder(filepath.Dir(p.target()))); err != nil {
 		return false, err
 	}
 	os.Remove(p.temp(key))
 	return true, nil
 }
 
+// syncFolder makes the names in a folder durable, if it is one that may be read:
+// else there is no way to. Tests watch it.
+var syncFolder = func(dir string) error {
+	d, err := os.Open(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
 // place puts the file in its place.
 func (p placement) place(key string) (err error) {
 	target := p.target()
-	dir := filepath.Dir(target)
 	if info, err := os.Lstat(target); err == nil && (!p.Force || !info.Mode().IsRegular()) {
 		return &ExistsError{target}
 	}
@@ -139,11 +163,7 @@ func (p placement) place(key string) (err error) {
 		return fmt.Errorf("the credential can't be written: %w", err)
 	}
 	fault.Point("credential.place", "linked")
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = errors.Join(d.Sync(), d.Close())
+	err = syncFolder(filepath.Dir(target))
 	fault.Point("credential.place", "end")
 	return err
 }
