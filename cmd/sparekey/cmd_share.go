@@ -191,24 +191,33 @@ func (a *app) showOffer(id string, r node.Record, f shareFlags) {
 	a.say("Waiting for it to be claimed … (Ctrl-C is safe: `sparekey resume %s` goes on)", id)
 }
 
-// lastTry is how long a sender whose share has ended goes on telling the relay.
-const lastTry = time.Minute
+// How long a sender goes on where it would stop otherwise.
+const (
+	lastTry    = time.Minute      // after its share has ended: until the relay knows
+	lateAnswer = 15 * time.Second // where it came to a halt before: an answer may be there by now
+)
 
 // awaitSender follows a sender's share to its end.
 func (d *drive) awaitSender(ctx context.Context, r node.Record, noWait bool) error {
 	seen := map[string]bool{}
-	others := 0
+	others, over := 0, false
 	var enough <-chan time.Time
+	if d.latest().State == share.Unresolved {
+		enough = time.After(lateAnswer)
+	}
 	for {
 		select {
 		case u := <-d.updates:
 			if done, err := d.sender(u, r, noWait, seen, &others); done {
 				return err
 			}
-			if u.State.Ended() && enough == nil {
-				enough = time.After(lastTry)
+			if u.State.Ended() && !over {
+				over, enough = true, time.After(lastTry)
 			}
 		case <-enough:
+			if !over {
+				return d.a.ended(d.id, d.latest(), r)
+			}
 			d.a.say("The relay doesn't know yet: `sparekey resume %s` tells it when it can be reached.", d.id)
 			return d.a.ended(d.id, d.latest(), r)
 		case <-d.live.Done():
@@ -256,10 +265,8 @@ func (d *drive) sender(u node.Update, r node.Record, noWait bool, seen map[strin
 		a.say("%s tried to receive it and was refused.", plural(u.Others, "other device"))
 		a.emit(event{Type: "share.refused", ID: d.id, Others: u.Others})
 	}
-	if u.State == share.Unresolved {
-		return true, d.a.ended(d.id, u, r)
-	}
-	if u.Known {
+	halted := u.Notice != nil && u.Notice.Kind == share.NoticeChanged && u.Notice.State == share.Unresolved
+	if u.Known || halted && u.State == share.Unresolved {
 		return true, d.a.ended(d.id, u, r)
 	}
 	return false, nil

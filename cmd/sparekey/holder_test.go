@@ -22,7 +22,7 @@ import (
 )
 
 // newApp opens a vault in a folder, without a terminal and without a network.
-func newApp(t *testing.T, home string) *app {
+func newApp(t testing.TB, home string) *app {
 	t.Helper()
 	a := &app{output: output{stdout: io.Discard, stderr: io.Discard}}
 	a.placed.Registry = a.formats()
@@ -148,7 +148,7 @@ func TestOrderToAHolderThatDiesAtThatMomentIsCarriedOut(t *testing.T) {
 		c.Close()
 		asked <- line
 	}()
-	code, out := sparekey(home, "cancel", id, "--timeout", "5s")
+	code, out := sparekey(home, "cancel", id)
 	if code != exitDone || !strings.Contains(out, "Cancelled") {
 		t.Errorf("cancel ends with %d: %s", code, out)
 	}
