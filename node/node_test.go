@@ -123,7 +123,7 @@ var started = time.Now()
 
 func newParty(t *testing.T) *party {
 	n := &note{placed: map[string]int{}}
-	p := &party{t: t, patience: 20 * time.Second, vault: &memory{records: map[string][]byte{}}, note: n}
+	p := &party{t: t, patience: time.Minute, vault: &memory{records: map[string][]byte{}}, note: n}
 	p.Device = &node.Device{
 		Vault: p.vault, Formats: n, Finders: []discovery.Finder{mailbox.New(mailbox.Config{})}, Rand: rand.Reader,
 		Now:       func() share.Time { return share.Time{Boot: [16]byte{1}, Up: time.Since(started)} },

@@ -179,7 +179,7 @@ func scriptExits(ts *testscript.TestScript, _ bool, args []string) {
 
 // sparekey runs a command with a home of its own and returns its exit code.
 func sparekey(home string, args ...string) (code int, output string) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
 	c := exec.CommandContext(ctx, filepath.Join(bin, "sparekey"), append(args, "--home", home)...)
 	out, err := c.CombinedOutput()
@@ -240,7 +240,7 @@ func TestKilledAnywhereNothingIsLostOrDoubled(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := startShare(t, filepath.Join(home, "sender"), file, relay.url)
-		receive := []string{"receive", s.link, "--yes", "-o", filepath.Join(out, "got"), "--home", filepath.Join(home, "receiver"), "--timeout", "30s"}
+		receive := []string{"receive", s.link, "--yes", "-o", filepath.Join(out, "got"), "--home", filepath.Join(home, "receiver"), "--timeout", "60s"}
 		r := exec.Command(filepath.Join(bin, "sparekey"), receive...)
 		if err := r.Start(); err != nil {
 			t.Fatal(err)
@@ -262,7 +262,7 @@ func TestKilledAnywhereNothingIsLostOrDoubled(t *testing.T) {
 		var both sync.WaitGroup
 		both.Go(func() {
 			if s.cmd.Wait() != nil {
-				sparekey(filepath.Join(home, "sender"), "resume", "--timeout", "30s")
+				sparekey(filepath.Join(home, "sender"), "resume", "--timeout", "60s")
 			}
 		})
 		both.Go(func() {

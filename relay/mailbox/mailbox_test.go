@@ -87,7 +87,7 @@ func serve(t *testing.T) string {
 
 func receive(t *testing.T, p discovery.Path) []frame.Frame {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	f, err := p.Receive(ctx)
 	if err != nil {
@@ -98,7 +98,7 @@ func receive(t *testing.T, p discovery.Path) []frame.Frame {
 
 func await(t *testing.T, reports <-chan discovery.Report, s discovery.ReportState) discovery.Report {
 	t.Helper()
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(patience)
 	for {
 		select {
 		case r := <-reports:
@@ -202,7 +202,7 @@ func TestRelaysWordEndsNothing(t *testing.T) {
 			srv.Start()
 			t.Cleanup(srv.Close)
 			_, reports := r.find(t, srv.URL, discovery.Receiver)
-			timeout := time.After(10 * time.Second)
+			timeout := time.After(patience)
 			select {
 			case rep := <-reports:
 				if rep.State == discovery.Ended || rep.State != discovery.Failing && rep.State != discovery.Missing && rep.State != discovery.Living {
