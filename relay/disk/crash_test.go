@@ -395,7 +395,7 @@ func withLog(t *testing.T, from vfs.FS, log []byte) vfs.FS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Write(log); err != nil {
+	if _, err := f.Write(bytes.Clone(log)); err != nil { // a vfs.File may change what it is given
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
