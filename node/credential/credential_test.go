@@ -164,6 +164,22 @@ func TestWhatIsSaidToBeInItsPlaceSurvivesAPowerCut(t *testing.T) {
 	}
 }
 
+// TestWhatAKilledProcessHasLeftOfACredentialGoesBeforeItIsDeclined: nobody would
+// come back for it.
+func TestWhatAKilledProcessHasLeftOfACredentialGoesBeforeItIsDeclined(t *testing.T) {
+	dir := t.TempDir()
+	p := placement{Options: Options{Dir: dir}, Name: "k", Data: []byte("new")}
+	if err := os.WriteFile(p.temp("key"), p.Data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := (File{}).Provisioned(t.Context(), "key", p.encode()); there || err != nil {
+		t.Errorf("there: %v, %v", there, err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
 func TestAgeIdentityDecryptsOverThere(t *testing.T) {
 	id, err := age.GenerateX25519Identity()
 	if err != nil {

@@ -92,10 +92,12 @@ func (p placement) temp(key string) string {
 }
 
 // there reports whether the file is in its place, to stay there: what a killed
-// process has linked, or somebody else has put there, may not be on the disk yet. A
-// crash between the link and the end of the temporary name leaves both: the latter
-// goes here.
+// process has linked, or somebody else has put there, may not be on the disk yet.
+//
+// The temporary file that a killed process has left goes first: it holds the
+// credential, and another place or a decline may be what comes next.
 func (p placement) there(key string) (bool, error) {
+	os.Remove(p.temp(key))
 	info, err := os.Lstat(p.target())
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG) {
 		return false, nil
@@ -115,7 +117,6 @@ func (p placement) there(key string) (bool, error) {
 	if err := errors.Join(f.Sync(), syncFolder(filepath.Dir(p.target()))); err != nil {
 		return false, err
 	}
-	os.Remove(p.temp(key))
 	return true, nil
 }
 

@@ -29,8 +29,8 @@
 // its shares may have gone on elsewhere. The mark holds the machine's id and the
 // folder's inode and birth time; if they differ, Copied says so, and the caller
 // must take live shares for unresolved. So must it where the mark is gone and
-// there are shares. What keeps all three (a snapshot of a whole virtual machine)
-// is not noticed.
+// there are shares. What keeps all three (a snapshot of a whole virtual machine,
+// older files put back into the very same folder) is not noticed by the mark.
 //
 // # Making a vault
 //
