@@ -1,6 +1,7 @@
 package share
 
 import (
+	"encoding/hex"
 	"errors"
 	"strings"
 	"testing"
@@ -48,4 +49,12 @@ func TestPreviewBeyondItsBoundsIsRefused(t *testing.T) {
 	if p, err := DecodePreview(b); err != nil || p.Title != "é" {
 		t.Errorf("the title comes back as %q: %v", p.Title, err)
 	}
+}
+
+func unhex(t testing.TB, s string) []byte {
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(s, err)
+	}
+	return b
 }

@@ -43,12 +43,13 @@ func UnmarshalReceiver(b []byte) (Receiver, error) {
 }
 
 var (
-	errState  = errors.New("it stands in no state of its side")
-	errPinned = errors.New("its state and its pinned candidate don't go together")
-	errOffer  = errors.New("its offers are not of this share")
-	errProof  = errors.New("its proof is of another share")
-	errLog    = errors.New("a log has a gap, or frames of another candidate")
-	errTries  = errors.New("its state and its candidates don't go together")
+	errState   = errors.New("it stands in no state of its side")
+	errPinned  = errors.New("its state and its pinned candidate don't go together")
+	errSecrets = errors.New("the link's secrets are missing")
+	errOffer   = errors.New("its offers are not of this share")
+	errProof   = errors.New("its proof is of another share")
+	errLog     = errors.New("a log has a gap, or frames of another candidate")
+	errTries   = errors.New("its state and its candidates don't go together")
 )
 
 func (s *Sender) check() error {
@@ -93,6 +94,9 @@ func (s *Sender) checkOffers() error {
 	if _, err := DecodePreview(s.Preview); err != nil {
 		return err
 	}
+	if keyless(s.Secrets) {
+		return errSecrets
+	}
 	if c, _ := noise.NewKeys(s.Seed).Commit(s.Preview); frame.ID(c) != s.Secrets.ID || len(s.Offers) == 0 {
 		return errOffer
 	}
@@ -127,6 +131,9 @@ func (r *Receiver) check() error {
 }
 
 func (r *Receiver) checkLive() error {
+	if keyless(r.Secrets) {
+		return errSecrets
+	}
 	tried, granted := len(r.Candidates) > 0, r.find(r.Grant) != nil
 	switch r.State {
 	case Opened:
@@ -159,6 +166,9 @@ func (r *Receiver) checkLive() error {
 	_, err := r.Preview()
 	return err
 }
+
+// keyless reports whether a live share's secrets are gone, as those of an ended one are.
+func keyless(s noise.Secrets) bool { return s.PSK == [32]byte{} || s.OfferKey == [32]byte{} }
 
 // zeros is the randomness of a claim that nobody will see.
 type zeros struct{}
