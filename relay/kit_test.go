@@ -34,7 +34,7 @@ type rig struct {
 }
 
 // patience is how long anything may take before a test calls it stuck.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // newRig starts a relay. The client speaks HTTP/2 with prior knowledge, as
 // devices do on loopback, unless told otherwise.
