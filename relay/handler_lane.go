@@ -21,10 +21,11 @@ func (h *Handler) claim(x *exchange) error {
 		return misfit("a claim needs " + wire.HeaderClaim + ", 32 bytes in base64url")
 	}
 	// Before anything is stored: a claim that can't be answered isn't one.
-	if !h.streams.enter(1) {
-		return h.unavailable(x, "too many streams")
+	leave, err := h.occupy(x, &h.streams, "too many streams")
+	if err != nil {
+		return err
 	}
-	defer h.streams.leave(1)
+	defer leave()
 	if err := h.open(x, b.device); err != nil {
 		return err
 	}
@@ -84,10 +85,11 @@ func (h *Handler) log(x *exchange) error {
 	if r.heir {
 		return &ClosedError{closing(st, x.lane())}
 	}
-	if !h.streams.enter(1) {
-		return h.unavailable(x, "too many streams")
+	leave, err := h.occupy(x, &h.streams, "too many streams")
+	if err != nil {
+		return err
 	}
-	defer h.streams.leave(1)
+	defer leave()
 	return h.streamLog(x, st, Side(x.path.Side))
 }
 
@@ -128,10 +130,11 @@ func (h *Handler) claims(x *exchange) error {
 	if _, _, err := h.enter(x, isSender); err != nil {
 		return err
 	}
-	if !h.streams.enter(1) {
-		return h.unavailable(x, "too many streams")
+	leave, err := h.occupy(x, &h.streams, "too many streams")
+	if err != nil {
+		return err
 	}
-	defer h.streams.leave(1)
+	defer leave()
 	after := orZero(x.query.After)
 	if after > 0 {
 		last, err := h.store.Claims(x.r.Context(), x.id(), after-1)

@@ -83,10 +83,11 @@ func (x *exchange) stale(st Status) bool {
 // is up. A mailbox that the client has no right to is waited for like one that
 // doesn't exist.
 func (h *Handler) hold(x *exchange, wait time.Duration) error {
-	if !h.waiters.enter(1) {
-		return h.unavailable(x, "too many views are held; ask without wait")
+	leave, err := h.occupy(x, &h.waiters, "too many views are held; ask without wait")
+	if err != nil {
+		return err
 	}
-	defer h.waiters.leave(1)
+	defer leave()
 	changed, stop := h.store.Watch(x.id())
 	defer stop()
 	end := time.NewTimer(wait)

@@ -18,10 +18,12 @@ import (
 type limiter struct {
 	creates, guesses rule
 	size             int
+	open             int // negative: no bound
 
 	mu     sync.Mutex
 	key    [32]byte
-	made   time.Time // when the key was
+	made   time.Time      // when the key was
+	held   map[prefix]int // what is open, by the name of when it was opened
 	known  map[prefix]*list.Element
 	recent list.List // of *counter, the most recent first
 }
@@ -52,6 +54,7 @@ const keyLife = time.Hour
 func newLimiter(q Quotas) *limiter {
 	return &limiter{
 		creates: perMinute(q.Creates, q.CreateBurst), guesses: perMinute(q.Guesses, q.GuessBurst), size: q.Prefixes,
+		open: q.Open, held: map[prefix]int{},
 	}
 }
 
@@ -76,12 +79,41 @@ func (l *limiter) take(a netip.Addr, now time.Time, which func(*counter) *rate.L
 	return wait
 }
 
-func (l *limiter) counter(a netip.Addr, now time.Time) *counter {
+// hold counts what one address prefix has open at once: streams and held views.
+// It returns what ends that; nil: the prefix has enough open. Loopback, where a
+// proxy may stand, has no bound.
+func (l *limiter) hold(a netip.Addr, now time.Time) (end func()) {
+	if l.open < 0 || !a.IsValid() || a.Unmap().IsLoopback() {
+		return func() {}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.renew(now)
+	name := l.name(a)
+	if l.held[name] >= l.open {
+		return nil
+	}
+	l.held[name]++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.held[name]--; l.held[name] == 0 {
+			delete(l.held, name)
+		}
+	}
+}
+
+// renew forgets everybody once the key is old.
+func (l *limiter) renew(now time.Time) {
 	if l.known == nil || now.Sub(l.made) >= keyLife {
 		rand.Read(l.key[:])
 		l.made, l.known = now, map[prefix]*list.Element{}
 		l.recent.Init()
 	}
+}
+
+func (l *limiter) counter(a netip.Addr, now time.Time) *counter {
+	l.renew(now)
 	name := l.name(a)
 	if e := l.known[name]; e != nil {
 		l.recent.MoveToFront(e)
@@ -127,3 +159,19 @@ func (s *slots) enter(n int64) bool {
 }
 
 func (s *slots) leave(n int64) { s.used.Add(-n) }
+
+// occupy takes one of the slots for as long as a request goes on.
+func (h *Handler) occupy(x *exchange, s *slots, full string) (leave func(), err error) {
+	if !s.enter(1) {
+		return nil, h.unavailable(x, full)
+	}
+	end := h.limiter.hold(h.cfg.ClientAddr(x.r), h.cfg.Now())
+	if end == nil {
+		s.leave(1)
+		return nil, x.limited(openRetry)
+	}
+	return func() { end(); s.leave(1) }, nil
+}
+
+// openRetry is when to try again after a network has had enough open.
+const openRetry = 10 * time.Second

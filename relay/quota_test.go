@@ -91,3 +91,55 @@ func TestWhoGuessesTooMuchWaitsAndWhoKnowsDoesNot(t *testing.T) {
 		t.Errorf("a second later one more guess is free, got %d", got.status)
 	}
 }
+
+// TestWhoHasEnoughOpenIsRefusedMoreAndOthersAreNot: one network can't take all
+// streams and held views that there are.
+func TestWhoHasEnoughOpenIsRefusedMoreAndOthersAreNot(t *testing.T) {
+	r := newRig(t, func(c *relay.Config) {
+		c.ClientAddr = byHeader
+		c.Quotas.Open = 2
+	})
+	s := r.made("open")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	claims := func(ctx context.Context, addr string) int {
+		t.Helper()
+		res, err := r.start(ctx, "GET", s.at(wire.Claims).String(), from(s.asSender(), addr), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.StatusCode != 200 {
+			res.Body.Close()
+		} else {
+			t.Cleanup(func() { res.Body.Close() })
+		}
+		return res.StatusCode
+	}
+	one, end := context.WithCancel(ctx)
+	if got := [3]int{claims(one, "192.0.2.1"), claims(ctx, "192.0.2.2"), claims(ctx, "192.0.2.3")}; got != [3]int{200, 200, 429} {
+		t.Errorf("of three streams of one network, two being the bound, the answers are %v", got)
+	}
+	held := r.doWith(ctx, "GET", s.mailbox().String()+"?known=0&wait=1", from(s.asLink(), "192.0.2.4"), nil)
+	if held.status != 429 || held.problem(t).Type != wire.Limited || held.header.Get("Retry-After") == "" {
+		t.Errorf("a view is held for the same network: %d %s", held.status, held.body)
+	}
+	if got := r.doWith(ctx, "GET", s.mailbox().String(), from(s.asLink(), "192.0.2.4"), nil); got.status != 200 {
+		t.Errorf("a view that isn't held gets %d", got.status)
+	}
+	for _, addr := range []string{"198.51.100.1", "127.0.0.1", "::1", "127.0.0.1"} {
+		if got := claims(ctx, addr); got != 200 {
+			t.Errorf("a stream from %s gets %d", addr, got)
+		}
+	}
+	end()
+	for claims(ctx, "192.0.2.5") != 200 { // until the relay has seen that the first one has left
+		if ctx.Err() != nil {
+			t.Fatal("who has left still counts")
+		}
+	}
+	r.clock.Advance(2 * time.Hour) // the mailbox's time is up, too
+	s = r.made("later")
+	if got := [3]int{claims(ctx, "192.0.2.1"), claims(ctx, "192.0.2.2"), claims(ctx, "192.0.2.3")}; got != [3]int{200, 200, 429} {
+		t.Errorf("after the hour all is forgotten, and the bound is there: %v", got)
+	}
+}

@@ -77,6 +77,7 @@ func serveCommand(stderr io.Writer) *cobra.Command {
 	f.IntVar(&s.limits.Mailboxes, "max-mailboxes", 0, "mailboxes at once (0: 1,000,000)")
 	f.Int64Var(&s.limits.Bytes, "max-bytes", 0, "bytes on disk (0: 16 GiB)")
 	f.IntVar(&s.quotas.Creates, "max-creates", 0, "mailboxes made a minute from one address prefix (0: 120, -1: no bound)")
+	f.IntVar(&s.quotas.Open, "max-open", 0, "streams and held views at once from one address prefix but loopback (0: 4,000, -1: no bound)")
 	f.IntVar(&s.quotas.Guesses, "max-guesses", 0, "wrong capabilities a minute from one address prefix (0: 600, -1: no bound)")
 	return c
 }
