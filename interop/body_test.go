@@ -68,7 +68,23 @@ func decodeBody(raw []byte) (body, error) {
 	case b.word == wordClaim && len(b.claim) != 32:
 		return body{}, errors.New("a claim without its hash")
 	}
-	return b, nil
+	return b.used(), nil
+}
+
+// used passes over the keys that the word doesn't use.
+func (b body) used() body {
+	u := body{word: b.word}
+	switch b.word {
+	case wordClaim:
+		u.claim, u.label = b.claim, b.label
+	case wordMessage:
+		u.piece, u.more, u.grants = b.piece, b.more, b.grants
+	case wordDecline, wordRecall:
+		u.reason = b.reason
+	case wordDone, wordCancelled, wordDeclined, wordExpired:
+		u.reason, u.h, u.over = b.reason, b.h, b.over
+	}
+	return u
 }
 
 const maxPiece = 61367

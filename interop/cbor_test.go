@@ -80,7 +80,7 @@ func head(b []byte, major byte, n uint64) []byte {
 type (
 	cborMap struct {
 		pairs map[uint64]any
-		err   error // keys that are doubled or no unsigned numbers: told only if the map is used
+		err   error // keys that are doubled, no unsigned numbers, or too large: told only if the map is used
 	}
 	other struct{} // null, negative numbers, floats, arrays: no key of ours has one
 )
@@ -171,7 +171,7 @@ func decodeItems(isMap bool, n uint64, b []byte, depth int) (any, []byte, error)
 			return nil, nil, err
 		}
 		key, ok := k.(uint64)
-		if _, twice := m.pairs[key]; !ok || twice {
+		if _, twice := m.pairs[key]; !ok || twice || key >= 1<<63 {
 			m.err = errCBOR
 		}
 		m.pairs[key] = v

@@ -11,7 +11,8 @@ import (
 
 // A body is what a data frame carries: CBOR (CoreDet, RFC 8949 section 4.2.1),
 // a map with integer keys. Key 1 says which body it is; a receiver of an unknown
-// one counts the frame and goes on. Unknown keys are ignored.
+// one counts the frame and goes on. Unknown keys are ignored, and so are those
+// that the word doesn't use.
 //
 //	key  type      in              meaning
 //	1    unsigned  all             the word, below
@@ -87,7 +88,22 @@ func decodeBody(b []byte) (body, error) {
 	if v.Word == wordClaim && len(v.Claim) != 32 {
 		return body{}, fmt.Errorf("a claim without its device claim's hash")
 	}
-	return v, nil
+	return v.used(), nil
+}
+
+// used drops what the word has no use for: it has been checked, and means nothing.
+func (b body) used() body {
+	switch b.Word {
+	case wordClaim:
+		return body{Word: b.Word, Claim: b.Claim, Label: b.Label}
+	case wordMessage:
+		return body{Word: b.Word, Piece: b.Piece, More: b.More, Grants: b.Grants}
+	case wordDecline, wordRecall:
+		return body{Word: b.Word, Reason: b.Reason}
+	case wordDone, wordCancelled, wordDeclined, wordExpired:
+		return body{Word: b.Word, Reason: b.Reason, Proof: b.Proof}
+	}
+	return body{Word: b.Word}
 }
 
 // pieces splits a message over bodies.

@@ -200,6 +200,7 @@ func makeVectors() vectors {
 }
 
 func (v *vectors) goodBodies() {
+	type m = map[any]any
 	proof := &frame.Proof{H: [32]byte(counted(0x20, 32)), Over: [32]byte(counted(0x60, 32))}
 	add := func(name string, b share.Body) {
 		said := sayBody(b)
@@ -215,7 +216,6 @@ func (v *vectors) goodBodies() {
 	add("decline with the longest reason", share.Body{Word: 4, Reason: strings.Repeat("é", 100)})
 	add("relinquish", share.Body{Word: 5})
 	add("recall", share.Body{Word: 6, Reason: "the wrong device"})
-	add("provisioned, with a key of another word", share.Body{Word: 3, Reason: "x"})
 	for i, name := range words[7:] {
 		b := share.Body{Word: 7, Proof: proof, Reason: "why"}
 		for range i {
@@ -230,6 +230,14 @@ func (v *vectors) goodBodies() {
 	lenient("a number that isn't in its shortest form", "a1011803", share.Body{Word: 3})
 	lenient("keys in another order", "a20761780104", share.Body{Word: 4, Reason: "x"})
 	lenient("false, written out", "a2010305f4", share.Body{Word: 3})
+	lenient("provisioned, with a reason, which is none of its keys", "a20103076178", share.Body{Word: 3})
+	lenient("a claim with a piece and a proof", raw(m{1: 1, 2: counted(0, 32), 4: []byte("x"), 5: true, 6: true, 8: m{1: proof.H[:], 2: proof.Over[:]}}),
+		share.Body{Word: 1, Claim: counted(0, 32)})
+	lenient("a message with a hash of 31 bytes and a reason", raw(m{1: 2, 2: counted(0, 31), 4: []byte("hello"), 7: "x"}), share.Body{Word: 2, Piece: []byte("hello")})
+	lenient("relinquish with a reason", raw(m{1: 5, 7: "x"}), share.Body{Word: 5})
+	lenient("the largest key", "a201031b7fffffffffffffff00", share.Body{Word: 3})
+	lenient("a key of 2^63 in an unknown key", "a201031863a11b800000000000000000", share.Body{Word: 3})
+	lenient("bytes that are no UTF-8 in an unknown key", "a20103186341ff", share.Body{Word: 3})
 	lenient("an unknown key", "a201031863f90000", share.Body{Word: 3})
 	lenient("an unknown key, nested as deep as may be", "a2010318638181818181818100", share.Body{Word: 3})
 	lenient("an unknown key that holds a map with a key twice", "a201031863a201000100", share.Body{Word: 3})
@@ -279,6 +287,15 @@ func (v *vectors) badBodies() {
 		{"nested too deep", "a201031863818181818181818100", "8 levels of maps and arrays at most"},
 		{"a simple value in two bytes that fits one", "a201031863f800", "not well-formed, RFC 8949 section 3.3"},
 		{"text that isn't UTF-8", "a201040761ff", "a text is UTF-8"},
+		{"text that isn't UTF-8 in an unknown key", "a20103186361ff", "a text is UTF-8"},
+		{"text that isn't UTF-8, nested in an unknown key", "a2010318638281a1616161ff00", "a text is UTF-8"},
+		{"text that isn't UTF-8 as a key, nested", "a201031863a161ff00", "a text is UTF-8"},
+		{"text that isn't UTF-8 in a key that the word doesn't use", "a201030361ff", "a text is UTF-8"},
+		{"a key of 2^63", "a201031b800000000000000000", "keys are below 2^63"},
+		{"a proof with a key of 2^63", "a2010708a3015820" + hex.EncodeToString(h) + "025820" + hex.EncodeToString(over) + "1b800000000000000000", "keys are below 2^63"},
+		{"provisioned with a reason in bytes", raw(m{1: 3, 7: []byte("x")}), "keys of the table are checked whatever the word is"},
+		{"provisioned with a reason of 201 bytes", raw(m{1: 3, 7: strings.Repeat("x", 201)}), "keys of the table are checked whatever the word is"},
+		{"provisioned with half a proof", raw(m{1: 3, 8: m{1: h}}), "keys of the table are checked whatever the word is"},
 		{"a claim without its hash", raw(m{1: 1}), "a claim has key 2"},
 		{"a claim with a hash of 31 bytes", raw(m{1: 1, 2: claim[:31]}), "a hash has 32 bytes"},
 		{"a claim with a hash of 33 bytes", raw(m{1: 1, 2: counted(0, 33)}), "a hash has 32 bytes"},
@@ -346,6 +363,8 @@ func (v *vectors) previews() {
 		{"a factor of 17 bytes", with(7, strings.Repeat("x", 17)), "16 bytes at most"},
 		{"a title that isn't in NFC", with(2, "e\u0301"), "texts are in NFC"},
 		{"a title that isn't UTF-8", "a3016466696c650261ff05183c", "texts are UTF-8"},
+		{"an unknown key with a text that isn't UTF-8", "a3016466696c6505183c0961ff", "texts are UTF-8"},
+		{"a key of 2^63", with(uint64(1)<<63, 0), "keys are below 2^63"},
 		{"a title in bytes", with(2, []byte("t")), "key 2 is text"},
 		{"a null note", with(3, nil), "null is no text"},
 		{"no life", raw(m{1: "file", 2: "t", 6: 60}), "a life is more than 0"},
