@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -62,17 +65,20 @@ func decodeInfo(msg []byte, format string) (content, error) {
 func fileContent(name string, c map[string]any) (content, error) {
 	number, isNumber := c["mode"].(json.Number)
 	text, isText := c["data"].(string)
-	mode, err := number.Int64()
-	if !isNumber || !isText || err != nil || mode < 0 || mode > 1<<32-1 {
+	mode, err := strconv.ParseUint(string(number), 10, 32)
+	if !isNumber || !isText || err != nil {
 		return content{}, errInfo
 	}
 	data, err := base64.StdEncoding.DecodeString(text)
+	if base64.StdEncoding.EncodeToString(data) != text {
+		return content{}, errInfo // line ends, or bits behind the last byte
+	}
 	return content{name, uint32(mode), data}, err
 }
 
 // object reads exactly one JSON object, and refuses what section 2 refuses.
 func object(msg []byte) (map[string]any, error) {
-	if len(msg) > 1<<20 || !utf8.Valid(msg) {
+	if len(msg) > 1<<20 || !utf8.Valid(msg) || halfEscaped(msg) {
 		return nil, errInfo
 	}
 	d := json.NewDecoder(bytes.NewReader(msg))
@@ -91,6 +97,14 @@ func object(msg []byte) (map[string]any, error) {
 	return m, nil
 }
 
+// escape is an escape, or two that are one character, or one that is half of one.
+var escape = regexp.MustCompile(`(?i)\\ud[89ab]..\\ud[c-f]..|\\ud[89a-f]..|\\.`)
+
+// halfEscaped reports whether half a character stands in JSON, as an escape.
+func halfEscaped(msg []byte) bool {
+	return slices.ContainsFunc(escape.FindAll(msg, -1), func(e []byte) bool { return len(e) == len(`\ud800`) })
+}
+
 // value reads the next value, which stands in depth others.
 func value(d *json.Decoder, depth int) (any, error) {
 	t, err := d.Token()
@@ -100,7 +114,8 @@ func value(d *json.Decoder, depth int) (any, error) {
 	if t != json.Delim('{') && t != json.Delim('[') {
 		return t, nil
 	}
-	m, seen := map[string]any{}, map[string]bool{}
+	m := map[string]any{}
+	var seen []string
 	for d.More() {
 		name := ""
 		if t == json.Delim('{') {
@@ -109,11 +124,10 @@ func value(d *json.Decoder, depth int) (any, error) {
 				return nil, errInfo
 			}
 			name = k.(string)
-			folded := strings.ToLower(name)
-			if seen[folded] {
+			if slices.ContainsFunc(seen, func(s string) bool { return strings.EqualFold(s, name) }) {
 				return nil, errInfo
 			}
-			seen[folded] = true
+			seen = append(seen, name)
 		}
 		if m[name], err = value(d, depth+1); err != nil {
 			return nil, err

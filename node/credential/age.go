@@ -2,6 +2,7 @@ package credential
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,14 +66,19 @@ func (AgeIdentity) Send(_ context.Context, t Turn) (Answer, error) { return send
 
 // Receive implements Format.
 func (f AgeIdentity) Receive(_ context.Context, t Turn) (Answer, error) {
-	var c ageContent
+	var c fields
 	if err := DecodeInfo(t.In, f.Name(), &c); err != nil {
 		return Answer{}, err
 	}
-	if err := checkAge([]byte(c.Identities)); err != nil {
+	name, noName := c.text("name")
+	identities, noIdentities := c.text("identities")
+	if err := cmp.Or(noName, noIdentities); err != nil {
 		return Answer{}, err
 	}
-	return receiveFile(t, cleanName(c.Name), 0o600, []byte(c.Identities))
+	if err := checkAge([]byte(identities)); err != nil {
+		return Answer{}, err
+	}
+	return receiveFile(t, cleanName(name), 0o600, []byte(identities))
 }
 
 // Provision implements Format.

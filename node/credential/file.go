@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -48,14 +49,17 @@ func (File) Send(_ context.Context, t Turn) (Answer, error) { return sendOnce(t)
 
 // Receive implements Format.
 func (f File) Receive(_ context.Context, t Turn) (Answer, error) {
-	var c fileContent
+	var c fields
 	if err := DecodeInfo(t.In, f.Name(), &c); err != nil {
 		return Answer{}, err
 	}
-	if c.Data == nil {
-		return Answer{}, fmt.Errorf("%w: the content of the file is missing", ErrFinal)
+	name, noName := c.text("name")
+	mode, noMode := c.mode("mode")
+	data, noData := c.bytes("data")
+	if err := cmp.Or(noName, noMode, noData); err != nil {
+		return Answer{}, err
 	}
-	return receiveFile(t, cleanName(c.Name), c.Mode, c.Data)
+	return receiveFile(t, cleanName(name), mode, data)
 }
 
 // Provision implements Format.

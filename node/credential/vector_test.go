@@ -127,14 +127,43 @@ func makeVectors() vectors {
 	good("an age identity", "age-identity", text(OfferAge("key.txt", []byte(identity))), true, vectorContent{"key.txt", 0o600, hex.EncodeToString([]byte(identity))})
 	const content = `{"name":"door.key","mode":384,"data":"dGhlIHNwYXJlIGtleQ=="}`
 	good("white space and another order", "file", "\n { \"content\" : {\"data\":\"dGhlIHNwYXJlIGtleQ==\", \"mode\":384, \"name\":\"door.key\"} ,\t\"format\":\"file\" }\r\n", false, key)
+	good("white space around each value", "file", `{ "format" : "file" , "content" : { "data" : "dGhlIHNwYXJlIGtleQ==" , "name" : "door.key" , "mode" : 384 } }`, false, key)
 	good("escapes", "file", `{"format":"\u0066ile","content":{"name":"door\u002ekey","mode":384,"data":"dGhlIHNwYXJlIGtleQ\u003d="}}`, false, key)
 	good("unknown names at the top and below", "file", `{"format":"file","x":{"y":[1,null]},"content":{"name":"door.key","mode":384,"data":"dGhlIHNwYXJlIGtleQ==","z":7}}`, false, key)
 	nested := func(n int) string {
 		return `{"format":"file","content":` + content + `,"x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + "}"
 	}
 	good("nested as deep as may be", "file", nested(64), false, key)
+	good("names that Unicode's simple folding keeps apart", "file", `{"format":"file","content":`+content+`,"i":1,"ı":2,"İ":3}`, false, key)
+	good("a character in two escapes", "file", `{"format":"file","content":{"name":"\ud83d\uDD11.key","mode":384,"data":""}}`, false, vectorContent{"🔑.key", 0o600, ""})
+	good("a backslash before what looks like half a character", "file", `{"format":"file","content":`+content+`,"x":"\\ud800"}`, false, key)
+	good("the largest mode", "file", `{"format":"file","content":{"name":"x","mode":4294967295,"data":""}}`, false, vectorContent{"x", 1<<32 - 1, ""})
 	for _, c := range [][3]string{
 		{"nothing", "", "no JSON"},
+		{"a byte order mark", "\ufeff" + `{"format":"file","content":` + content + `}`, "no JSON"},
+		{"FORMAT", `{"FORMAT":"file","content":` + content + `}`, "names are written as they stand in the page"},
+		{"Content", `{"format":"file","Content":` + content + `}`, "names are written as they stand in the page"},
+		{"null format", `{"format":null,"content":` + content + `}`, "format is a string"},
+		{"s and ſ, twice the same in case", `{"format":"file","content":` + content + `,"s":1,"ſ":2}`, "a name stands in it twice"},
+		{"k and the Kelvin sign, twice the same in case", `{"format":"file","content":` + content + `,"k":1,"\u212a":2}`, "a name stands in it twice"},
+		{"half a character", `{"format":"file","content":{"name":"x\ud800","mode":384,"data":"eA=="}}`, "an escape is half a surrogate pair"},
+		{"the other half of a character", `{"format":"file","content":{"name":"\udc00x","mode":384,"data":"eA=="}}`, "an escape is half a surrogate pair"},
+		{"two first halves", `{"format":"file","content":{"name":"\uD800\ud800","mode":384,"data":"eA=="}}`, "an escape is half a surrogate pair"},
+		{"half a character before another escape", `{"format":"file","content":{"name":"\ud800\n","mode":384,"data":"eA=="}}`, "an escape is half a surrogate pair"},
+		{"half a character in an unknown name", `{"format":"file","content":` + content + `,"\udfff":1}`, "an escape is half a surrogate pair"},
+		{"no name", `{"format":"file","content":{"mode":384,"data":"eA=="}}`, "name is missing"},
+		{"null name", `{"format":"file","content":{"name":null,"mode":384,"data":"eA=="}}`, "a file's name is a string"},
+		{"NAME", `{"format":"file","content":{"NAME":"x","mode":384,"data":"eA=="}}`, "names are written as they stand in the page"},
+		{"no mode", `{"format":"file","content":{"name":"x","data":"eA=="}}`, "mode is missing"},
+		{"null mode", `{"format":"file","content":{"name":"x","mode":null,"data":"eA=="}}`, "a mode is a number"},
+		{"Mode", `{"format":"file","content":{"name":"x","Mode":384,"data":"eA=="}}`, "names are written as they stand in the page"},
+		{"a mode with a point", `{"format":"file","content":{"name":"x","mode":384.0,"data":"eA=="}}`, "a mode is digits alone"},
+		{"a mode with an exponent", `{"format":"file","content":{"name":"x","mode":3.84e2,"data":"eA=="}}`, "a mode is digits alone"},
+		{"a mode of minus nothing", `{"format":"file","content":{"name":"x","mode":-0,"data":"eA=="}}`, "a mode is digits alone"},
+		{"Data", `{"format":"file","content":{"name":"x","mode":384,"Data":"eA=="}}`, "names are written as they stand in the page"},
+		{"data with a line end in it", `{"format":"file","content":{"name":"x","mode":384,"data":"eHh4\neA=="}}`, "base64 has no line ends"},
+		{"data with a line end behind it", `{"format":"file","content":{"name":"x","mode":384,"data":"eA==\r\n"}}`, "base64 has no line ends"},
+		{"data with bits behind the last byte", `{"format":"file","content":{"name":"x","mode":384,"data":"eB=="}}`, "the bits behind the last byte are zero"},
 		{"a number", "7", "not an object"},
 		{"null", "null", "not an object"},
 		{"an array", "[" + content + "]", "not an object"},
@@ -171,6 +200,9 @@ func makeVectors() vectors {
 	for _, c := range [][3]string{
 		{"a file where an age identity was announced", `{"format":"file","content":` + content + `}`, "the preview said age-identity"},
 		{"no identities", `{"format":"age-identity","content":{"name":"x"}}`, "identities are missing"},
+		{"Identities", `{"format":"age-identity","content":{"name":"x","Identities":"` + strings.ReplaceAll(identity, "\n", `\n`) + `"}}`, "names are written as they stand in the page"},
+		{"an identity without a name", `{"format":"age-identity","content":{"identities":"` + strings.ReplaceAll(identity, "\n", `\n`) + `"}}`, "name is missing"},
+		{"null identities", `{"format":"age-identity","content":{"name":"x","identities":null}}`, "identities are a string"},
 		{"identities without one", `{"format":"age-identity","content":{"name":"x","identities":"# nothing\n"}}`, "it holds one identity at least"},
 		{"a broken identity", `{"format":"age-identity","content":{"name":"x","identities":"AGE-SECRET-KEY-1BROKEN\n"}}`, "each line is an identity, a comment or empty"},
 	} {
