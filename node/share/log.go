@@ -21,6 +21,12 @@ type log struct {
 	// early holds bodies that came before their turn. It isn't saved: what has
 	// not been acknowledged comes again.
 	early map[uint64][]byte
+
+	// What a sender knows of a candidate that hasn't claimed. It isn't saved
+	// either: a candidate is read anew after a restart.
+	since Time // when its handshake came
+	freed bool // it has been waited for in vain since
+	ahead bool // it counts frames that were never written
 }
 
 const maxEarly = 64

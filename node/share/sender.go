@@ -176,6 +176,7 @@ func (s Sender) Step(now Time, rnd io.Reader, e Event) (Sender, Effects) {
 	c := &cause{now: now, rnd: rnd, eff: &Effects{}, event: e}
 	n.Life = n.Life.at(now)
 	n.clock(c)
+	n.giveUp(now)
 	switch e := e.(type) {
 	case Arrived:
 		n.arrived(c, e.Frames)
@@ -201,6 +202,9 @@ func (s Sender) Step(now Time, rnd io.Reader, e Event) (Sender, Effects) {
 		c.eff.Wake = n.Life.owed()
 	case !n.State.Ended() && n.State != Unresolved:
 		c.eff.Wake = n.Life.wake()
+	}
+	if d, waits := n.claimDue(now); waits && (c.eff.Wake == 0 || d < c.eff.Wake) {
+		c.eff.Wake = d
 	}
 	return n, *c.eff
 }
@@ -258,7 +262,8 @@ func (s *Sender) handshake(c *cause, f frame.Frame) {
 		s.reply(c, &s.Pin.Log)
 		return
 	}
-	if slices.ContainsFunc(s.open, func(l *log) bool { return l.Session.Candidate == id }) {
+	if i := slices.IndexFunc(s.open, func(l *log) bool { return l.Session.Candidate == id }); i >= 0 {
+		s.again(c.now, s.open[i])
 		return
 	}
 	session, err := noise.NewKeys(s.Seed).Accept(s.Secrets, s.Epoch(), f)
@@ -268,18 +273,19 @@ func (s *Sender) handshake(c *cause, f frame.Frame) {
 		return
 	}
 	s.spare(id)
-	l := &log{Session: session, Got: 1}
+	l := &log{Session: session, Got: 1, since: c.now}
 	if s.State != Offered || slices.Contains(s.Refused, id) {
 		s.refuse(c, l)
 		return
 	}
-	if len(s.open) == maxOpen {
-		s.open = slices.Delete(s.open, 0, 1) // the oldest has had its time to claim
+	if len(s.open) == maxOpen { // the oldest gives way
+		s.shut(frame.Shut(s.open[0].Session.Candidate))
+		s.open = slices.Delete(s.open, 0, 1)
 	}
 	s.open = append(s.open, l)
 	for _, early := range s.stray {
 		if early.Candidate() == id {
-			l.read(early)
+			l.ahead = l.read(early).ahead || l.ahead
 		}
 	}
 }
@@ -292,10 +298,12 @@ func (s *Sender) data(c *cause, f frame.Frame) {
 	}
 	for _, l := range s.open {
 		if l.Session.Candidate == f.Candidate() {
-			if l.read(f).forged {
+			r := l.read(f)
+			if r.forged {
 				c.eff.Bad = true
 				s.shut(frame.Shut(f.Candidate())) // junk frees its lane; who meant it opens the lane again
 			}
+			l.ahead = l.ahead || r.ahead
 			return
 		}
 	}
@@ -330,10 +338,12 @@ func (s *Sender) reply(c *cause, l *log) {
 
 // judge decides about a candidate once its claim is here, in the order that
 // PROTOCOL.md gives: the handshake has opened; then what its own log says since;
-// then the pin. (A factor's proof is judged right before the pin.)
+// then the pin. (A factor's proof is judged right before the pin.) Who counts
+// frames that were never written says nothing true: of a candidate that isn't
+// pinned that must not halt a sender, or whoever has the link could.
 func (s *Sender) judge(c *cause, l *log) {
 	bodies := l.peek()
-	if len(bodies) == 0 {
+	if len(bodies) == 0 && !l.ahead {
 		return
 	}
 	i := slices.Index(s.open, l)
@@ -342,7 +352,7 @@ func (s *Sender) judge(c *cause, l *log) {
 	}
 	s.open = slices.Delete(s.open, i, i+1)
 	takenBack := slices.ContainsFunc(bodies, func(b body) bool { return b.Word == wordDecline || b.Word == wordRelinquish })
-	if s.State != Offered || takenBack || bodies[0].Word != wordClaim {
+	if s.State != Offered || l.ahead || takenBack || bodies[0].Word != wordClaim {
 		s.refuse(c, l)
 		return
 	}
@@ -364,23 +374,6 @@ func (s *Sender) refuse(c *cause, l *log) {
 	s.Refused = append(s.Refused, l.Session.Candidate)
 	c.log = l
 	s.fire(onOther, c)
-}
-
-// shut has a lane closed at the mailboxes.
-func (s *Sender) shut(closing frame.Frame) {
-	same := func(f frame.Frame) bool { return f.Candidate() == closing.Candidate() }
-	if slices.ContainsFunc(s.closed, same) {
-		return
-	}
-	if len(s.closed) == maxClosed {
-		s.closed = slices.Delete(s.closed, 0, 1)
-	}
-	s.closed = append(s.closed, closing)
-}
-
-// spare takes back that a lane is to be shut.
-func (s *Sender) spare(id frame.Candidate) {
-	s.closed = slices.DeleteFunc(s.closed, func(f frame.Frame) bool { return f.Candidate() == id })
 }
 
 // listen takes what the pinned receiver has said, in order.

@@ -11,6 +11,8 @@
 //	open R; accept R            receiver R looks; its person accepts
 //	deliver R                   to R, what the sender has for it
 //	deliver sender R            to the sender, what R has for it
+//	hello R                     to the sender, R's handshake alone
+//	boast R [LATE]              the same, and a claim that counts what the sender never wrote, or a frame behind the claim
 //	keep R; replay R            R's frames of now, and once more later
 //	keep sender; replay sender R
 //	work SIDE; fails SIDE       the outstanding task of its format; for good
@@ -138,6 +140,10 @@ func (w *world) command(f []string) {
 		} else {
 			w.toReceiver(name, w.forReceiver(name))
 		}
+	case "hello":
+		w.toSender(name, w.receivers[name].Outbox()[:1])
+	case "boast":
+		w.toSender(name, w.boast(name, arg(2) != ""))
 	case "keep": // frames of a receiver (or of the sender for it) for later
 		if name == Sender {
 			w.old[Sender] = w.sender.Outbox()

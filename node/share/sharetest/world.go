@@ -179,6 +179,22 @@ func (w *world) answerTo(name string, f frame.Frame) {
 	}
 }
 
+// boast is what a receiver sends that counts frames which the sender never wrote:
+// in its claim, or in a frame behind it.
+func (w *world) boast(name string, late bool) []frame.Frame {
+	out := w.receivers[name].Outbox()[:2]
+	seq := uint64(1)
+	if late {
+		seq = 2
+	}
+	log := w.receivers[name].Candidates[0].Log
+	f, err := log.Session.Seal(w.rnd, frame.Data, seq, 7, []byte{0xa1, 1, 1})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return append(slices.Clone(out[:seq]), f)
+}
+
 // bring carries frames, if there are any.
 func (w *world) bring(from, to string, frames []frame.Frame) [][]frame.Frame {
 	if len(frames) == 0 {
