@@ -17,6 +17,7 @@
 //	'k'                                      the relay's key (32)
 //	'm' name 'r'                             the mailbox's record (CBOR)
 //	'm' name 'f' lane side(1) seq(8)         a frame of a log
+//	'm' name 'f' lane 3 seq(8)               number(8) of the receiver's frame that is there now
 //	'm' name 'n' number(8)                   candidate(8) ‖ seq(8) of a receiver's frame
 //	't' name                                 expires(8) ‖ h ‖ over: a tombstone
 //	'e' expires(8) 'm' or 't' name           empty: when what is due to be swept

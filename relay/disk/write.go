@@ -213,7 +213,16 @@ func (s *Store) putEntry(d *draft, id frame.ShareID, e relay.Entry) error {
 	if e.Side != relay.ReceiverSide {
 		return nil
 	}
-	return d.Set(s.name(id).key('n', u64(e.Number)), append(e.Lane[:], u64(e.Seq)...), nil)
+	return errors.Join(
+		d.Set(s.name(id).key('n', u64(e.Number)), append(e.Lane[:], u64(e.Seq)...), nil),
+		d.Set(s.slotKey(id, numberOf(e.Slot)), u64(e.Number), nil))
+}
+
+// numberOf is where the number of a receiver's frame lies: among its lane's frames,
+// so that it is erased with them.
+func numberOf(s relay.Slot) relay.Slot {
+	s.Side = 3
+	return s
 }
 
 // frame reads a frame of a log.
@@ -276,13 +285,34 @@ func (s *Store) claim(id frame.ShareID, number uint64) (frame.Frame, error) {
 		slot := relay.Slot{Lane: frame.Candidate(v[:8]), Side: relay.ReceiverSide, Seq: binary.BigEndian.Uint64(v[8:])}
 		var f frame.Frame
 		if f, err = s.frame(id, slot); err == nil {
-			return f, nil
+			return s.unlessNewer(id, slot, number, f)
 		}
 	}
 	if errors.Is(err, pebble.ErrNotFound) {
-		return frame.Shut(frame.Candidate{}), nil
+		return hole, nil
 	}
 	return nil, err
+}
+
+// hole stands among the claims for what was erased.
+var hole = frame.Shut(frame.Candidate{})
+
+// unlessNewer gives the frame of a slot for its own number alone: under an older one
+// stood what was erased before the lane was opened again. The frame was read before
+// the number is, so it is no newer than that.
+func (s *Store) unlessNewer(id frame.ShareID, slot relay.Slot, number uint64, f frame.Frame) (frame.Frame, error) {
+	v, err := s.read(s.slotKey(id, numberOf(slot)))
+	switch {
+	case errors.Is(err, pebble.ErrNotFound): // it is being erased
+		return f, nil
+	case err != nil:
+		return nil, err
+	case len(v) != 8:
+		return nil, fmt.Errorf("%w: a number of %d bytes", ErrDamaged, len(v))
+	case binary.BigEndian.Uint64(v) != number:
+		return hole, nil
+	}
+	return f, nil
 }
 
 // Confirm implements relay.Store.

@@ -276,6 +276,9 @@ func (s *suite) claims() {
 	got, err = s.store.Claims(s.ctx, s.sh.ID, 4)
 	s.ok("claims from 4", err)
 	s.same("numbers are never used again", got, hole, helloA[0], helloA[1])
+	got, err = s.store.Claims(s.ctx, s.sh.ID, 0)
+	s.ok("claims from 0", err)
+	s.same("and the old ones stay holes", got, hole, hole, helloB[0], helloB[1], hole, helloA[0], helloA[1])
 }
 
 func (s *suite) confirm() {
