@@ -231,7 +231,7 @@ func TestCLI02CtrlCIsSafeAtEveryPromptAndWait(t *testing.T) {
 				if err := os.WriteFile(filepath.Join(d.out, "key"), []byte(spare), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				calls := len(p.Calls())
+				calls := callsSoFar(t, p)
 				screen := d.console(t, c.start(alice, bob, link)...)
 				switch {
 				case c.shows != "":

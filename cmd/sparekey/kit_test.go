@@ -288,6 +288,18 @@ func newLiar(t testing.TB, relay string, rules ...liar.Rule) *liar.Proxy {
 	return p
 }
 
+// callsSoFar counts the calls that the liar has heard, once those of processes
+// that have ended are all in; none may be running.
+func callsSoFar(t testing.TB, p *liar.Proxy) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := p.Quiet(ctx); err != nil {
+		t.Fatal("the liar's connections don't end: ", err)
+	}
+	return len(p.Calls())
+}
+
 // hears waits until the liar has heard a call that fits.
 func hears(t testing.TB, p *liar.Proxy, what string, fits func(liar.Call) bool) liar.Call {
 	t.Helper()

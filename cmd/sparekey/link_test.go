@@ -25,11 +25,11 @@ func TestLNK01ALinkBrokenByMailOpensOrIsRefusedBeforeAnyRequest(t *testing.T) {
 	for _, broken := range []string{"<" + link + ">", link + ".", "(" + link + ")", link[:40] + "\n" + link[40:], "> " + link + "\r\n"} {
 		bob.start("view", broken).exits(exitDone)
 	}
-	calls := len(p.Calls())
+	calls := callsSoFar(t, p)
 	for _, hopeless := range []string{link + " " + link[:len(link)-2] + "AA", link[:len(link)-1], link + "AA", ""} {
 		bob.start("view", hopeless).exits(exitUsage)
 	}
-	if n := len(p.Calls()); n != calls {
+	if n := callsSoFar(t, p); n != calls {
 		t.Errorf("%d calls were made for links that can't be read", n-calls)
 	}
 }
@@ -39,10 +39,10 @@ func TestLNK02ALinkWithoutItsSecretIsToldAndNothingIsSent(t *testing.T) {
 	p := newLiar(t, newRelay(t).url)
 	alice, bob := newDevice(t), newDevice(t)
 	address, _, _ := strings.Cut(alice.offered(p.URL()), "#")
-	calls := len(p.Calls())
+	calls := callsSoFar(t, p)
 	receiver := bob.receive(address)
 	receiver.exits(exitUsage)
-	if !strings.Contains(receiver.said(), "the secret part after # is missing") || len(p.Calls()) != calls {
+	if !strings.Contains(receiver.said(), "the secret part after # is missing") || callsSoFar(t, p) != calls {
 		t.Errorf("after %d calls: %s", len(p.Calls())-calls, receiver.said())
 	}
 }

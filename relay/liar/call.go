@@ -39,8 +39,38 @@ func (p *Proxy) note(c Call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.calls = append(p.calls, c)
+	p.wake()
+}
+
+// wake wakes those who wait for something to have changed. The caller has the lock.
+func (p *Proxy) wake() {
 	close(p.heard)
 	p.heard = make(chan struct{})
+}
+
+func (p *Proxy) count(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy += n
+	p.wake()
+}
+
+// Quiet waits until no connection is open and no call goes on, or ctx ends: what
+// processes that have ended had under way is counted by then.
+func (p *Proxy) Quiet(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		quiet, heard := len(p.conns) == 0 && p.busy == 0, p.heard
+		p.mu.Unlock()
+		if quiet {
+			return nil
+		}
+		select {
+		case <-heard:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Calls returns all calls that have come, in order.
@@ -138,6 +168,7 @@ func (t *tapped) Write(b []byte) (int, error) {
 func (t *tapped) Close() error {
 	t.p.mu.Lock()
 	delete(t.p.conns, t)
+	t.p.wake()
 	t.p.mu.Unlock()
 	return t.Conn.Close()
 }

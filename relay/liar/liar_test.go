@@ -338,3 +338,28 @@ func TestBreakCutsStreams(t *testing.T) {
 		t.Error("the stream goes on")
 	}
 }
+
+func TestQuietComesOnceCallsAndConnectionsHaveEnded(t *testing.T) {
+	r := newRig(t, liar.Rule{Method: "PUT", Place: wire.Mailbox, Do: liar.Wait, Gate: "create"})
+	answered := make(chan int, 1)
+	go func() {
+		status, _ := r.call("PUT", wire.Path{Place: wire.Mailbox, ID: r.id}, r.create, r.sender, [32]byte{}, 0)
+		answered <- status
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := r.liar.Until(ctx, func(liar.Call) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	over, stop := context.WithCancel(ctx)
+	stop()
+	if err := r.liar.Quiet(over); err == nil {
+		t.Error("it is quiet while a call goes on")
+	}
+	r.liar.Open("create")
+	<-answered
+	r.liar.Break()
+	if err := r.liar.Quiet(ctx); err != nil {
+		t.Error("it isn't quiet though nobody is there:", err)
+	}
+}

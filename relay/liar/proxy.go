@@ -33,7 +33,8 @@ type Proxy struct {
 	calls []Call
 	wire  bytes.Buffer
 	conns map[*tapped]bool
-	heard chan struct{} // closed and renewed with every call
+	busy  int           // calls that go on
+	heard chan struct{} // closed and renewed with every call, and when one or a connection ends
 }
 
 // maxBody is more than a relay takes.
@@ -152,6 +153,8 @@ func (p *Proxy) pick(match func(Rule) bool) (Rule, bool) {
 
 // ServeHTTP lies about a call, or passes it on.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	p.count(1)
+	defer p.count(-1)
 	ctx, cancel := context.WithCancel(req.Context())
 	defer cancel()
 	defer context.AfterFunc(p.ended, cancel)()
