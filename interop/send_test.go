@@ -70,6 +70,20 @@ func TestTheRealReceiverSeesASecondSenderCancel(t *testing.T) {
 	receive.ends(7, "sold the house")
 }
 
+// There is no factor yet: a receiver says so before it claims.
+func TestTheRealReceiverDoesNotClaimAShareWithAFactor(t *testing.T) {
+	w := newWorld(t)
+	asks := filePreview
+	asks.factor = "pin"
+	s := w.offers(asks)
+	w.start("ben", "receive", s.link.url(), "--yes", "-o", w.dir+"/got").ends(3, "unknown_factor")
+	list := w.start("ben", "list", "--all")
+	if line := <-list.line; line != "" {
+		t.Errorf("what a receiver has said it won't claim is kept: %s", line)
+	}
+	list.ends(0, "")
+}
+
 // Before the grant a recall is answered with decline.
 func TestTheRealReceiverDeclinesToASecondSender(t *testing.T) {
 	w := newWorld(t)

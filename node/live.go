@@ -118,7 +118,8 @@ func (l *Live) Do(ctx context.Context, e share.Event) error {
 }
 
 // Accept accepts the preview for a receiver: what the receiver's format is to
-// start from, and what to call this device over there.
+// start from, and what to call this device over there. A preview that asks for a
+// factor isn't accepted: nothing happens, for no factor is known.
 func (l *Live) Accept(ctx context.Context, opening []byte, label string) error {
 	return l.Do(ctx, share.Accept{State: opening, Label: label})
 }

@@ -245,6 +245,9 @@ func (a *app) agree(ctx context.Context, p share.Preview, f receiveFlags) error 
 	if _, err := a.formats().Lookup(p.Format); err != nil {
 		return err
 	}
+	if p.Factor != "" {
+		return fail(exitRefused, "unknown_factor", fmt.Sprintf("the sender asks for a proof that this sparekey doesn't know: %q. Nothing was sent or used up.", credential.Display(p.Factor, 16)), "a newer sparekey may know it; or ask the sender for a share without it")
+	}
 	if f.yes {
 		return nil
 	}

@@ -1,10 +1,14 @@
 package share
 
 import (
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/sparekey/sparekey/noise"
 )
 
 // TestReasonIsClippedToWholeCharacters: what people say may be of any length.
@@ -41,6 +45,11 @@ func TestPreviewBeyondItsBoundsIsRefused(t *testing.T) {
 			t.Errorf("%s is read: %v", name, err)
 		}
 	}
+	asks := good
+	asks.Factor = "pin"
+	if _, err := asks.Encode(); !errors.Is(err, ErrPreview) {
+		t.Errorf("a factor that nobody can prove is asked for: %v", err)
+	}
 	good.Title = "e\u0301"
 	b, err := good.Encode()
 	if err != nil {
@@ -48,6 +57,17 @@ func TestPreviewBeyondItsBoundsIsRefused(t *testing.T) {
 	}
 	if p, err := DecodePreview(b); err != nil || p.Title != "é" {
 		t.Errorf("the title comes back as %q: %v", p.Title, err)
+	}
+}
+
+// TestAShareWithAFactorIsNotClaimed: no factor is known, and without its proof
+// the sender would refuse the claim.
+func TestAShareWithAFactorIsNotClaimed(t *testing.T) {
+	asks := encode(Preview{Format: "f", Life: 3600, Factor: "pin"})
+	r := Receiver{State: Viewed, Offer: &noise.Offer{Preview: asks}, Life: life{Left: time.Hour}}
+	n, eff := r.Step(Time{}, rand.Reader, Accept{})
+	if n.State != Viewed || len(n.Candidates) > 0 || eff.Save {
+		t.Errorf("the receiver is %s, with %d candidates; save: %v", n.State, len(n.Candidates), eff.Save)
 	}
 }
 

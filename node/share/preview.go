@@ -20,8 +20,8 @@ import (
 //	4 issuer   text, at most 120 bytes; absent if empty
 //	5 life     unsigned: seconds from the offer's making until it can't be claimed
 //	6 grace    unsigned: seconds after that in which a claimed share may end
-//	7 factor   text: what the receiver must prove besides ("pin", "code",
-//	           "contact"); absent if nothing
+//	7 factor   text: what the receiver must prove besides; absent if nothing.
+//	           Version 1 knows none: it writes none, and claims no share with one
 //
 // Texts are UTF-8 in NFC. The whole is at most 700 bytes.
 type Preview struct {
@@ -44,6 +44,9 @@ func (p Preview) Encode() ([]byte, error) {
 	}
 	if err := p.check(); err != nil {
 		return nil, err
+	}
+	if p.Factor != "" {
+		return nil, fmt.Errorf("%w: it asks for the factor %q, and this version knows none", ErrPreview, p.Factor)
 	}
 	return encode(p), nil
 }

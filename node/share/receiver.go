@@ -352,7 +352,7 @@ var receiverRules = append([]rule[Receiver]{
 	{Opened, onDecline, "", nil, Declined, "erase; nobody has heard of us", (*Receiver).end},
 
 	{Viewed, onOffer, "it opens and its preview is valid", (*Receiver).opens, Viewed, "use the newer one", (*Receiver).preview},
-	{Viewed, onAccept, "", nil, Claimed, "make a candidate; seal claim", (*Receiver).accept},
+	{Viewed, onAccept, "no factor is asked for", (*Receiver).unproven, Claimed, "make a candidate; seal claim", (*Receiver).accept},
 	{Viewed, onPair, "", nil, Taken, "erase", (*Receiver).pair},
 	{Viewed, onDecline, "", nil, Declined, "erase; nobody has heard of us", (*Receiver).end},
 	{Viewed, onTimeOver, "", nil, Expired, "erase", (*Receiver).end},
@@ -418,6 +418,9 @@ func (r *Receiver) preview(c *cause) {
 	r.Life = life{Left: left, Grace: grace, Mark: c.now}
 	c.tell(Notice{Kind: NoticePreview})
 }
+
+// unproven reports whether a claim alone is enough: this version can prove no factor.
+func (r *Receiver) unproven(*cause) bool { return must(r.Preview()).Factor == "" }
 
 func (r *Receiver) accept(c *cause) {
 	a := c.event.(Accept)

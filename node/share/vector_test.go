@@ -152,6 +152,9 @@ func (c vectorCase) readPreview(t *testing.T) error {
 	if vectorPreview(got) != *c.Preview {
 		t.Errorf("read as %+v", got)
 	}
+	if got.Factor != "" {
+		return nil // nobody writes it
+	}
 	if again, err := got.Encode(); err != nil || c.Exact != bytes.Equal(again, raw) {
 		t.Errorf("written as %x, %v", again, err)
 	}
@@ -329,11 +332,11 @@ func (v *vectors) previews() {
 		share.Preview
 	}{
 		{"a file", share.Preview{Format: "file", Title: "Back door", Life: 86400, Grace: 86400}},
-		{"all of it", share.Preview{Format: "age-identity", Title: "Schlüssel", Note: "for the cat", Issuer: "Ann", Life: 3600, Factor: "pin"}},
+		{"all of it", share.Preview{Format: "age-identity", Title: "Schlüssel", Note: "for the cat", Issuer: "Ann", Life: 3600}},
 		{"no title", share.Preview{Format: "file", Life: 1}},
 		{"each text as long as it may be", share.Preview{
 			Format: strings.Repeat("f", 64), Title: strings.Repeat("t", 120), Note: strings.Repeat("n", 240),
-			Issuer: strings.Repeat("i", 120), Life: 604799, Grace: 1, Factor: strings.Repeat("x", 16),
+			Issuer: strings.Repeat("i", 120), Life: 604799, Grace: 1,
 		}},
 	} {
 		b, err := p.Encode()
@@ -345,6 +348,8 @@ func (v *vectors) previews() {
 	}
 	file := vectorPreview{Format: "file", Title: "t", Life: 60, Grace: 60}
 	v.Previews = append(v.Previews, vectorCase{Name: "an unknown key", CBOR: raw(m{1: "file", 2: "t", 5: 60, 6: 60, 9: "later"}), Preview: &file})
+	asks := vectorPreview{Format: "file", Title: "t", Life: 60, Grace: 60, Factor: strings.Repeat("x", 16)}
+	v.Previews = append(v.Previews, vectorCase{Name: "a factor, which nobody writes yet", CBOR: raw(m{1: "file", 2: "t", 5: 60, 6: 60, 7: asks.Factor}), Preview: &asks})
 	none := vectorPreview{Format: "file", Life: 60}
 	v.Previews = append(v.Previews, vectorCase{Name: "title and grace left out", CBOR: raw(m{1: "file", 5: 60}), Preview: &none})
 	with := func(key, value any) string {
