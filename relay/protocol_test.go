@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/sparekey/sparekey/noise/frame"
+	"github.com/sparekey/sparekey/relay"
 )
 
 // rows returns the cells of a table's rows in a section of PROTOCOL.md.
@@ -93,6 +96,67 @@ func TestTheProtocolPageAndOpenAPIAgreeOnWhatEachCallGives(t *testing.T) {
 	}
 	if !maps.EqualFunc(inDocument, onPage, slices.Equal[[]string]) {
 		t.Errorf("what calls give differs:\nPROTOCOL.md  %v\nopenapi.yaml %v", onPage, inDocument)
+	}
+}
+
+// TestALogIsFullWhereTheProtocolPageSaysSo fills a log of a relay as it is by default.
+func TestALogIsFullWhereTheProtocolPageSaysSo(t *testing.T) {
+	page, err := os.ReadFile("PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := regexp.MustCompile(`\| one side's log of a lane \| (\d+) frames and 4 MiB \(([\d,]+) bytes.*at most (\d+) bytes, up to (\d+) frames and (\d+) bytes more`)
+	told := row.FindStringSubmatch(string(page))
+	if told == nil {
+		t.Fatal("PROTOCOL.md doesn't say how much a log holds")
+	}
+	var n [5]int
+	for i, s := range told[1:] {
+		n[i], _ = strconv.Atoi(strings.ReplaceAll(s, ",", ""))
+	}
+	frames, bytes, small, allFrames, more := n[0], n[1], n[2], n[3], n[4]
+	log := func() (put func(size int) bool) {
+		c, seq := frame.Candidate{1}, uint64(0)
+		r := relay.Record{Open: map[frame.Candidate]relay.Lane{c: {}}}
+		return func(size int) bool {
+			f := frame.New(frame.Data, c, seq, make([]byte, size-frame.HeaderSize))
+			_, err := r.Append(c, relay.SenderSide, []frame.Frame{f}, nil, relay.Limits{}.WithDefaults())
+			if err == nil {
+				seq++
+			}
+			return err == nil
+		}
+	}
+	put := log()
+	for i := range allFrames {
+		if i >= frames && put(small+1) {
+			t.Errorf("frame %d is of %d bytes", i, small+1)
+		}
+		if !put(small) {
+			t.Fatalf("frame %d doesn't fit", i)
+		}
+	}
+	if put(100) {
+		t.Errorf("there is room for more than %d frames", allFrames)
+	}
+	put = log()
+	for left := bytes; left > 0; {
+		size := min(left, 60_000)
+		if !put(size) {
+			t.Fatalf("the log is full with %d of %d bytes to go", left, bytes)
+		}
+		left -= size
+	}
+	if put(small + 1) {
+		t.Errorf("%d bytes and a large frame", bytes)
+	}
+	for left := more; left > 0; left -= small {
+		if !put(small) {
+			t.Fatalf("of the last %d bytes there are %d left, and it is full", more, left)
+		}
+	}
+	if put(100) {
+		t.Errorf("there is room for more than %d bytes beyond the bound", more)
 	}
 }
 

@@ -102,6 +102,7 @@ func Test(t *testing.T, open func(*testing.T, *Clock, relay.Limits) relay.Store)
 		{"claims are numbered for good and erased ones leave a hole", (*suite).claims, relay.Limits{}},
 		{"a confirmed lane stays and no other opens", (*suite).confirm, relay.Limits{}},
 		{"a confirm opens a lane that was closed", (*suite).confirmClosed, relay.Limits{}},
+		{"a confirm for another claim, or of a lane never heard of, opens it empty", (*suite).confirmAnother, relay.Limits{}},
 		{"the next offer erases the lanes", (*suite).offer, relay.Limits{}},
 		{"closing frames are kept, the last of them", (*suite).closings, relay.Limits{}},
 		{"a deleted mailbox shows its proof until its time is up", (*suite).delete, relay.Limits{}},
@@ -310,6 +311,31 @@ func (s *suite) confirmClosed() {
 	s.same("its log is there", got, hello...)
 	_, other := s.sh.Candidate()
 	s.is("nobody else has it", s.store.Open(s.ctx, s.sh.ID, a, other, hello), relay.ErrForbidden)
+}
+
+func (s *suite) confirmAnother() {
+	a, claim := s.sh.Candidate()
+	_, other := s.sh.Candidate()
+	hello := s.sh.Hello(a, nil)
+	third := []frame.Frame{s.sh.Frame(frame.Data, a, 2, nil)}
+	s.ok("a", s.store.Open(s.ctx, s.sh.ID, a, claim, hello))
+	s.ok("the sender's", s.store.Append(s.ctx, s.sh.ID, a, relay.SenderSide, []frame.Frame{s.sh.Frame(frame.Data, a, 0, nil)}))
+	s.ok("confirm for another", s.store.Confirm(s.ctx, s.sh.ID, a, other))
+	for _, side := range []relay.Side{relay.SenderSide, relay.ReceiverSide} {
+		got, err := s.store.Read(s.ctx, s.sh.ID, a, side, 0)
+		s.ok("read", err)
+		s.same("the log is empty", got)
+	}
+	s.is("the first has lost it", s.store.Open(s.ctx, s.sh.ID, a, claim, hello), relay.ErrForbidden)
+	s.is("an append leaves a gap", s.store.Append(s.ctx, s.sh.ID, a, relay.ReceiverSide, third), relay.ErrConflict)
+	s.ok("from the handshake on", s.store.Open(s.ctx, s.sh.ID, a, other, append(hello, third...)))
+
+	two := NewShare(s.clock, 2, nil)
+	s.ok("a second mailbox", s.store.Create(s.ctx, two.ID, two.Mailbox))
+	s.ok("confirm one never heard of", s.store.Confirm(s.ctx, two.ID, a, claim))
+	got, err := s.store.Read(s.ctx, two.ID, a, relay.ReceiverSide, 0)
+	s.ok("it is open", err)
+	s.same("and empty", got)
 }
 
 func (s *suite) offer() {
