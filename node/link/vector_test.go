@@ -176,6 +176,7 @@ func (v *vectors) mended(l, local Link) {
 		{"parameters of a mailer", strings.Replace(u, "#", "?utm_source=mail&v=TOOLONGAHINT#", 1)},
 		{"the port that the scheme implies", strings.Replace(u, "/s/", ":443/s/", 1)},
 		{"scheme and host in upper case", strings.Replace(strings.Replace(u, "https", "HTTPS", 1), "r.example", "R.EXAMPLE", 1)},
+		{"a scheme before the scheme", "https://" + u},
 		{"twice the same", u + "\n" + u},
 		{"beside its own stump", u[:60] + "\n\n" + u},
 	} {
@@ -237,6 +238,7 @@ func (v *vectors) refused(l Link) {
 		{"two links", u + " " + other.URL(), "two links", "their secrets differ"},
 		{"two links, the second in the next line", u + "\n" + other.URL(), "two links", "their secrets differ"},
 		{"kind s2", strings.Replace(u, "/s/", "/s2/", 1), "version", "kept for later versions"},
+		{"scheme sparekey-http", "sparekey-http://127.0.0.1:1" + address[len("https://r.example.org"):] + "#" + secret + ".", "version", "the leftmost place counts, and http begins inside it"},
 		{"scheme sparekey2", "sparekey2" + strings.TrimPrefix(u, "https"), "version", "kept for later versions"},
 		{"plain http", "http" + strings.TrimPrefix(u, "https"), "insecure", "http is for this very machine"},
 		{"plain http to a private address", "http" + strings.TrimPrefix(host("10.0.0.1"), "https"), "insecure", "http is for this very machine"},
