@@ -108,3 +108,29 @@ func TestFormatThatMakesSomethingIsAskedOnceThePinIsSaved(t *testing.T) {
 		t.Errorf("when the format was asked, saved were %v, want %v", format.saved, want)
 	}
 }
+
+func TestCancelOfAShareThatLiesStillComesBeforeAClaimThatWaits(t *testing.T) {
+	relay := startRelay(t)
+	alice, bob := newParty(t), newParty(t)
+	alice.Device.Formats, bob.Device.Formats = computed{alice.note}, computed{bob.note}
+	offer := alice.offer(relay, "the spare key")
+	alice.start(offer)
+	alice.stored(share.Offered)
+	alice.stop()
+	bob.start(bob.open(offer))
+	bob.previewed()
+	bob.accept()
+	bob.stored(share.Claimed)
+
+	r, err := alice.Load("id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice.start(r, share.Cancel{})
+	alice.until("the end is known", func(u node.Update) bool { return u.Known })
+	bob.until("an end", func(u node.Update) bool { return u.State.Ended() })
+	alice.stop()
+	if got, _, _, err := alice.live.Record().State(); got != share.Cancelled || err != nil || bob.note.text != "" {
+		t.Errorf("the sender's share ended as %s (%v), and %q was received", got, err, bob.note.text)
+	}
+}

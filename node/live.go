@@ -67,8 +67,10 @@ var ErrStopped = errors.New("the share is not being driven any more")
 
 // Start drives the share of a record until ctx ends or it is settled: ended,
 // with the other side or a mailbox knowing. tell is called from the share's own
-// goroutine and must not block or call the Live.
-func (d *Device) Start(ctx context.Context, id string, r Record, tell func(Update)) (*Live, error) {
+// goroutine and must not block or call the Live. The first events are taken before
+// any path is listened to: who cancels a share that lies still must not lose to a
+// claim that waits for it.
+func (d *Device) Start(ctx context.Context, id string, r Record, tell func(Update), first ...share.Event) (*Live, error) {
 	m, err := r.machine()
 	if err != nil {
 		return nil, err
@@ -85,7 +87,7 @@ func (d *Device) Start(ctx context.Context, id string, r Record, tell func(Updat
 	}
 	state, _, _ := m.state()
 	l.saved = state != share.Opened
-	go l.run(ctx)
+	go l.run(ctx, first)
 	return l, nil
 }
 
@@ -137,11 +139,37 @@ func (l *Live) Wait() error {
 // Record returns the share's record as it was last saved; call it after Done.
 func (l *Live) Record() Record { return l.record }
 
-func (l *Live) run(ctx context.Context) {
+func (l *Live) run(ctx context.Context, first []share.Event) {
 	ctx, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup
-	workers.Go(func() { l.carrier.Run(ctx) })
 	meeting := l.meeting(ctx)
+	l.err = l.begin(ctx, &workers, first)
+	if l.err == nil {
+		l.connect(ctx, &workers, meeting)
+		l.err = l.loop(ctx, &workers)
+	}
+	l.timer.Stop()
+	cancel()
+	workers.Wait()
+	close(l.done)
+}
+
+// begin takes what is to come before anything that a path brings.
+func (l *Live) begin(ctx context.Context, workers *sync.WaitGroup, first []share.Event) error {
+	l.timer = time.NewTimer(tick)
+	err := l.step(share.Woken{}, nil)
+	for _, e := range first {
+		if err == nil {
+			l.work(ctx, workers) // a format may have to tell whether it is too late
+			err = l.asked(request{e, make(chan error, 1)})
+		}
+	}
+	return err
+}
+
+// connect looks for the other side on every path.
+func (l *Live) connect(ctx context.Context, workers *sync.WaitGroup, meeting discovery.Meeting) {
+	workers.Go(func() { l.carrier.Run(ctx) })
 	for _, f := range l.device.Finders {
 		workers.Go(func() {
 			if err := f.Find(ctx, meeting, l.carrier.Add); err != nil && ctx.Err() == nil {
@@ -149,10 +177,6 @@ func (l *Live) run(ctx context.Context) {
 			}
 		})
 	}
-	l.err = l.loop(ctx, &workers)
-	cancel()
-	workers.Wait()
-	close(l.done)
 }
 
 // report hands a path's word to the loop; a full queue drops it, unless it is the proof of the end.
@@ -195,9 +219,7 @@ const lanes = 4
 
 // loop is the share: it steps until the share is settled or ctx ends.
 func (l *Live) loop(ctx context.Context, workers *sync.WaitGroup) error {
-	l.timer = time.NewTimer(tick)
-	defer l.timer.Stop()
-	err := l.step(share.Woken{}, nil)
+	var err error
 	for err == nil {
 		l.work(ctx, workers)
 		select {

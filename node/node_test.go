@@ -133,11 +133,11 @@ func newParty(t *testing.T) *party {
 }
 
 // start drives a record; stop waits for the end of it.
-func (p *party) start(r node.Record) {
+func (p *party) start(r node.Record, first ...share.Event) {
 	p.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	updates := make(chan node.Update, 1000)
-	live, err := p.Start(ctx, "id", r, func(u node.Update) { updates <- u })
+	live, err := p.Start(ctx, "id", r, func(u node.Update) { updates <- u }, first...)
 	if err != nil {
 		p.t.Fatal(err)
 	}

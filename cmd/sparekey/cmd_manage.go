@@ -170,7 +170,7 @@ func (a *app) onlyLive() (string, error) {
 }
 
 // takeUp holds and drives a share as it is saved by then.
-func (a *app) takeUp(ctx context.Context, id string) (*drive, error) {
+func (a *app) takeUp(ctx context.Context, id string, first ...share.Event) (*drive, error) {
 	lock, err := a.hold(id)
 	if err != nil {
 		return nil, err
@@ -181,7 +181,7 @@ func (a *app) takeUp(ctx context.Context, id string) (*drive, error) {
 		lock.Release()
 		return nil, err
 	}
-	return a.drive(ctx, dev, id, lock, r)
+	return a.drive(ctx, dev, id, lock, r, first...)
 }
 
 // resumeReceiver goes on with a share that was accepted here; with -o or
@@ -290,7 +290,7 @@ func (a *app) order(ctx context.Context, prefix string, o order, role discovery.
 }
 
 // reach gives an order to the process that holds a share, and returns its answer;
-// or it takes the share up if nobody holds it, for the caller to drive. A holder
+// or it takes the share up with the order if nobody holds it, for the caller to drive. A holder
 // that ends at this very moment has either done what was asked or let go of the
 // share, so it is tried again until one of the two is seen.
 func (a *app) reach(ctx context.Context, id string, o order) (*drive, word, error) {
@@ -298,7 +298,7 @@ func (a *app) reach(ctx context.Context, id string, o order) (*drive, word, erro
 	defer again.Stop()
 	enough := time.After(orderTime)
 	for {
-		d, err := a.takeUp(ctx, id)
+		d, err := a.takeUp(ctx, id, o.event())
 		if err == nil || !errors.Is(err, vault.ErrHeld) {
 			return d, word{}, err
 		}
@@ -319,8 +319,8 @@ func (a *app) reach(ctx context.Context, id string, o order) (*drive, word, erro
 // answerTime is how long an order waits for the other side or a mailbox.
 const answerTime = 10 * time.Second
 
-// order gives an order to a share that this process drives, and waits until it
-// has ended and a mailbox knows, or for so long. That a credential could not be
+// order waits until a share that this process has taken up with an order has
+// ended and a mailbox knows, or for so long. That a credential could not be
 // put in its place may show only then, and it is not too late to decline: the
 // order is given again.
 func (d *drive) order(ctx context.Context, o order) error {
@@ -332,7 +332,7 @@ func (d *drive) order(ctx context.Context, o order) error {
 	}
 	enough, unheard := time.NewTimer(answerTime), false
 	defer enough.Stop()
-	err := do()
+	var err error
 	for over := false; !over && err == nil; over = over || unheard {
 		select {
 		case u := <-d.updates:
@@ -340,7 +340,9 @@ func (d *drive) order(ctx context.Context, o order) error {
 				err = do()
 			}
 		case <-d.live.Done():
-			over = true
+			if over = true; !d.latest().State.Ended() && ctx.Err() == nil {
+				err = d.live.Wait()
+			}
 		case <-enough.C:
 			unheard = true
 		case <-ctx.Done():

@@ -46,12 +46,13 @@ func (a *app) hold(id string) (*vault.Lock, error) {
 	return lock, err
 }
 
-// drive starts a share under its lock.
-func (a *app) drive(ctx context.Context, d *node.Device, id string, lock *vault.Lock, r node.Record) (*drive, error) {
+// drive starts a share under its lock; the first events come before anything that
+// a path brings.
+func (a *app) drive(ctx context.Context, d *node.Device, id string, lock *vault.Lock, r node.Record, first ...share.Event) (*drive, error) {
 	run := &drive{a: a, id: id, lock: lock, updates: make(chan node.Update, 256)}
 	run.last.State, run.last.Reason, run.last.Label, _ = r.State()
 	run.ctx, run.stop = context.WithCancel(ctx)
-	live, err := d.Start(run.ctx, id, r, run.tell)
+	live, err := d.Start(run.ctx, id, r, run.tell, first...)
 	if err != nil {
 		lock.Release()
 		run.stop()
