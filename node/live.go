@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +66,10 @@ type request struct {
 // ErrStopped is returned by Do where nobody drives the share.
 var ErrStopped = errors.New("the share is not being driven any more")
 
+// ErrFactor is returned by Accept and Do where the sender asks for a proof besides
+// the link, and this version knows none. Nothing was sent.
+var ErrFactor = errors.New("the sender asks for a proof that this version doesn't know")
+
 // Start drives the share of a record until ctx ends or it is settled: ended,
 // with the other side or a mailbox knowing. tell is called from the share's own
 // goroutine and must not block or call the Live. The first events are taken before
@@ -121,7 +126,7 @@ func (l *Live) Do(ctx context.Context, e share.Event) error {
 
 // Accept accepts the preview for a receiver: what the receiver's format is to
 // start from, and what to call this device over there. A preview that asks for a
-// factor isn't accepted: nothing happens, for no factor is known.
+// factor can't be accepted: ErrFactor.
 func (l *Live) Accept(ctx context.Context, opening []byte, label string) error {
 	return l.Do(ctx, share.Accept{State: opening, Label: label})
 }
@@ -256,10 +261,23 @@ func (l *Live) asked(q request) error {
 			l.waiting = append(l.waiting, q)
 			return nil
 		}
+	case share.Accept:
+		if p, err := l.preview(); err == nil && p.Factor != "" {
+			q.done <- fmt.Errorf("%w: %q", ErrFactor, p.Factor)
+			return nil
+		}
 	}
 	err := l.step(l.complete(q.event), nil)
 	q.done <- err
 	return err
+}
+
+// preview returns what a receiver may accept.
+func (l *Live) preview() (share.Preview, error) {
+	if m, ok := l.machine.(receiverMachine); ok {
+		return m.Preview()
+	}
+	return share.Preview{}, share.ErrPreview
 }
 
 // complete adds to an event what only the record knows.

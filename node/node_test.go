@@ -11,12 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
 	"go.uber.org/goleak"
 
 	"github.com/sparekey/sparekey/discovery"
 	"github.com/sparekey/sparekey/node"
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/share"
+	"github.com/sparekey/sparekey/noise"
+	"github.com/sparekey/sparekey/noise/frame"
 	"github.com/sparekey/sparekey/relay"
 	"github.com/sparekey/sparekey/relay/mailbox"
 )
@@ -230,6 +233,34 @@ func TestShareGoesFromLinkToReceiver(t *testing.T) {
 		if b := v.records["id"]; strings.Contains(string(b), "the spare key") || strings.Contains(string(b), string(offer.Secret[:])) {
 			t.Errorf("the %s's vault keeps the credential or the secret of an ended share", who)
 		}
+	}
+}
+
+// TestShareWithAFactorIsNotAccepted: its sender is of a later version.
+func TestShareWithAFactorIsNotAccepted(t *testing.T) {
+	alice, bob := newParty(t), newParty(t)
+	offer := alice.offer(startRelay(t), "x")
+	preview, err := cbor.Marshal(map[int]any{1: "note", 2: "", 5: 3600, 6: 3600, 7: "pin"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := noise.NewKeys([32]byte{1})
+	offer.Preimage, _ = keys.Commit(preview)
+	offer.ID, offer.Token = frame.ID(offer.Preimage), keys.Capability()
+	k := offer.Link().Keys()
+	m, err := share.NewSender(alice.Now(), noise.Secrets{ID: offer.ID, PSK: k.PSK, OfferKey: k.Offer}, [32]byte{1}, preview, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	offer.Machine = m.Marshal()
+	alice.start(offer)
+	bob.start(bob.open(offer))
+	bob.previewed()
+	if err := bob.live.Accept(t.Context(), nil, "ben"); !errors.Is(err, node.ErrFactor) {
+		t.Errorf("accepted with %v", err)
+	}
+	if len(bob.vault.records) != 0 {
+		t.Error("what was not claimed has left a trace in the vault")
 	}
 }
 
