@@ -267,8 +267,9 @@ func TestForeignTextIsHarmlessOnATerminal(t *testing.T) {
 }
 
 func FuzzReceive(f *testing.F) {
-	f.Add([]byte(`{"format":"file","content":{"name":"a","mode":384,"data":"eA=="}}`))
-	f.Add([]byte(`{"format":"age-identity","content":{}}`))
+	for _, c := range makeVectors().Cases {
+		f.Add([]byte(c.Message))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, format := range []Format{File{}, AgeIdentity{}} {
 			a, err := format.Receive(t.Context(), Turn{State: []byte("{}"), In: b})
