@@ -9,6 +9,7 @@ import (
 
 	"github.com/sparekey/sparekey/discovery"
 	"github.com/sparekey/sparekey/noise/frame"
+	"github.com/sparekey/sparekey/relay"
 	"github.com/sparekey/sparekey/relay/liar"
 	"github.com/sparekey/sparekey/relay/wire"
 )
@@ -118,6 +119,35 @@ func TestALaneThatIsFilledAgainIsClosedAgain(t *testing.T) {
 			t.Fatal("turn", turn, err)
 		}
 		junk.Close() // its next try would fill the lane again
+	}
+}
+
+// TestARefusedLaneThatIsFilledAgainIsClosedAgain: a relay keeps only so many closing
+// frames, and whoever has been refused comes back once its own is forgotten.
+func TestARefusedLaneThatIsFilledAgainIsClosedAgain(t *testing.T) {
+	c := frame.Candidate{7}
+	taken := random(frame.Taken, c, 0)
+	p := lying(t)
+	r := newRig(t)
+	sender, _ := r.find(t, p.URL(), discovery.Sender)
+	if err := sender.Send(t.Context(), r.offer); err != nil {
+		t.Fatal(err)
+	}
+	for turn := range 3 {
+		back, _ := r.find(t, p.URL(), discovery.Receiver)
+		hello := random(frame.Handshake, c, 0)
+		if err := back.Send(t.Context(), hello); err != nil {
+			t.Fatal("turn", turn, err)
+		}
+		comes(t, sender, hello, func() {})
+		closed := []frame.Frame{taken}
+		for i := range relay.MaxClosings { // these push it out
+			closed = append(closed, random(frame.Taken, frame.Candidate{byte(turn + 1), byte(i)}, 0))
+		}
+		if err := sender.Settle(t.Context(), discovery.Decision{Closed: closed}); err != nil {
+			t.Fatal("turn", turn, err)
+		}
+		back.Close()
 	}
 }
 

@@ -106,10 +106,11 @@ type path struct {
 	retired atomic.Bool
 
 	mu     sync.Mutex
-	claims bool                      // the claims stream runs, or has run
-	lanes  map[frame.Candidate]*lane // those that are followed
-	closed map[[32]byte]bool         // closing frames that the mailbox has taken
-	delete bool                      // the mailbox is being deleted, and its streams end by that
+	claims bool                         // the claims stream runs, or has run
+	lanes  map[frame.Candidate]*lane    // those that are followed
+	closed map[frame.Candidate][32]byte // lanes that are closed, and the hash of the frame that closed them
+	filled map[frame.Candidate]int      // how often a lane's handshake has come, for those it has come for
+	delete bool                         // the mailbox is being deleted, and its streams end by that
 
 	round context.Context // ends when everything is to be asked for again
 	renew context.CancelFunc
@@ -122,7 +123,7 @@ func newPath(ctx context.Context, m discovery.Meeting, t transport, jitter func(
 	ctx, cancel := context.WithCancel(ctx)
 	p := &path{
 		m: m, id: m.ID, t: t, ctx: ctx, cancel: cancel, pieces: make(chan []frame.Frame), jitter: jitter,
-		lanes: map[frame.Candidate]*lane{}, closed: map[[32]byte]bool{},
+		lanes: map[frame.Candidate]*lane{}, closed: map[frame.Candidate][32]byte{}, filled: map[frame.Candidate]int{},
 	}
 	p.round, p.renew = context.WithCancel(ctx)
 	if m.Role == discovery.Receiver {
@@ -416,9 +417,9 @@ func (p *path) end(ctx context.Context, over frame.Proof) error {
 // shut closes a lane, once on this path unless it is filled again: a lane that was
 // closed for good and confirmed later stays open.
 func (p *path) shut(ctx context.Context, f frame.Frame) error {
-	sum := sha256.Sum256(f)
+	c, sum := f.Candidate(), sha256.Sum256(f)
 	p.mu.Lock()
-	done := p.closed[sum]
+	done, filled := p.closed[c] == sum, p.filled[c]
 	p.mu.Unlock()
 	if done {
 		return nil
@@ -427,12 +428,14 @@ func (p *path) shut(ctx context.Context, f frame.Frame) error {
 	if len(f.Sealed()) > 0 {
 		body = frame.Append(nil, f)
 	}
-	err := p.t.do(ctx, call{method: "DELETE", path: p.lane(wire.Lane, f.Candidate()), token: p.m.Token, body: body})
+	err := p.t.do(ctx, call{method: "DELETE", path: p.lane(wire.Lane, c), token: p.m.Token, body: body})
 	if err != nil && !is(err, wire.Conflict) { // a confirmed lane stays
 		return err
 	}
 	p.mu.Lock()
-	p.closed[sum] = true
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	if p.filled[c] == filled { // else it may be open again, whatever this answer says
+		p.closed[c] = sum
+	}
 	return nil
 }

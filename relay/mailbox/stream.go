@@ -3,7 +3,6 @@ package mailbox
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"time"
 
@@ -64,7 +63,8 @@ func (p *path) claimsOnce(ctx context.Context) error {
 func (p *path) reopened(c frame.Candidate) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.closed, sha256.Sum256(frame.Shut(c)))
+	delete(p.closed, c)
+	p.filled[c]++
 }
 
 func shut(f frame.Frame) bool { return f.Kind() == frame.Taken && len(f.Sealed()) == 0 }
