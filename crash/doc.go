@@ -13,6 +13,7 @@
 // together, or `unresolved` where the scenario says so; and nothing half made is
 // left in a vault or beside the credential.
 //
-// Nothing here waits for time to pass: it waits for a process to end, for what
-// it prints, and for the points that it logs.
+// Nothing here counts on time to pass: it waits for a process to end, for what it
+// prints, and for the points that it logs. It only pauses before it gives a command
+// again that was told that another process has the share.
 package main

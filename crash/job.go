@@ -69,7 +69,7 @@ func (j *job) run() {
 			return
 		case p.killed && j.w.strike != nil && j.w.strike.process == p.name:
 		case p.code == exitHeld && j.program == "sparekey":
-			time.Sleep(20 * time.Millisecond) // the other one is given the time to end
+			time.Sleep(20 * time.Millisecond) // then the command is given again, until the other process has let go
 		case j.program == "sparekey-relay":
 			j.end(p.code, fmt.Errorf("the relay ended by itself, with exit code %d", p.code))
 			return
