@@ -43,7 +43,8 @@ var rooms = map[string]room{
 	"relay/storetest":  {[]string{"noise/frame", "relay"}, "what every store must do"},
 	"relay/relaybench": {[]string{"noise/frame", "relay", "relay/disk", "relay/wire"}, "measurements of the relay as it is served"},
 	"relay/liar":       {[]string{"noise/frame", "relay/wire"}, "a lying proxy for tests: it stands where a relay stands, and holds no key"},
-	"relay/mailbox":    {[]string{"fault", "discovery", "noise/frame", "relay/wire"}, "a client must not lean on the relay it doesn't trust"},
+	"relay/roots":      {nil, "a leaf: certificates of relays"},
+	"relay/mailbox":    {[]string{"fault", "discovery", "noise/frame", "relay/roots", "relay/wire"}, "a client must not lean on the relay it doesn't trust"},
 
 	"node": {[]string{"fault", "node/share", "node/link", "node/credential", "noise", "noise/frame", "discovery", "fallback"},
 		"vault, relay and lan are given by commands, so that wallet, browser and simulation give their own"},
@@ -68,7 +69,7 @@ var outside = []struct {
 }{
 	{"net/http", []string{"relay", "relay/mailbox", "relay/liar", "cmd/sparekey", "cmd/sparekey-relay"}, "the browser does without it; formats are given an HTTP function"},
 	{"net", []string{"relay", "relay/mailbox", "relay/liar", "node/vault", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
-	{"os", []string{"relay", "node/vault", "node/credential", "relay/disk", "simulations/wire", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay", "crash"}, "files belong to the vault, to formats and to stores"},
+	{"os", []string{"relay", "relay/roots", "node/vault", "node/credential", "relay/disk", "simulations/wire", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay", "crash"}, "files belong to the vault, to formats and to stores"},
 	{"crypto/rand", []string{"relay", "relay/disk", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
 	{"github.com/cockroachdb/pebble", []string{"relay/disk"}, "one outside library in one room"},
 	{"github.com/flynn/noise", []string{"noise"}, "one outside library in one room"},

@@ -54,7 +54,7 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 	if err != nil {
 		return err
 	}
-	mailbox.Prepare(mailbox.Config{}, l.Relay)
+	mailbox.Prepare(l.Relay)
 	if err := a.allow(ctx, l, f); err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func (a *app) share(ctx context.Context, source string, f shareFlags) error {
 	if err != nil {
 		return err
 	}
-	mailbox.Prepare(mailbox.Config{}, offer.Relay)
+	mailbox.Prepare(offer.Relay)
 	if err := a.open(ctx); err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/sparekey/sparekey/fault"
 	"github.com/sparekey/sparekey/noise/frame"
+	"github.com/sparekey/sparekey/relay/roots"
 	"github.com/sparekey/sparekey/relay/wire"
 )
 
@@ -128,10 +129,9 @@ func newTransport(c Config, base string) (*httpTransport, error) {
 	} else {
 		pool.Protocols.SetHTTP1(true)
 		pool.Protocols.SetHTTP2(true)
-		Prepare(c, base)
 		pool.TLSClientConfig = c.TLS.Clone()
 		if pool.TLSClientConfig == nil {
-			pool.TLSClientConfig = &tls.Config{}
+			pool.TLSClientConfig = roots.Config(u.Hostname())
 		}
 		pool.TLSClientConfig.MinVersion = tls.VersionTLS13
 		pool.TLSClientConfig.ClientSessionCache = nil // a ticket would tell two shares to be one device's
@@ -144,11 +144,11 @@ func newTransport(c Config, base string) (*httpTransport, error) {
 }
 
 // Prepare begins to read what a first connection to a relay needs: for https the
-// system's roots, some hundred files. It returns at once. Who knows early which
-// relay it will be calls it early; a handshake waits for the rest.
-func Prepare(c Config, relay string) {
-	if strings.HasPrefix(relay, "https:") && (c.TLS == nil || c.TLS.RootCAs == nil) {
-		go x509.SystemCertPool() // which reads them once; an error is the handshake's to report
+// system's roots. It returns at once. Who knows early which relay it will be calls
+// it early; a handshake waits for the rest.
+func Prepare(relay string) {
+	if strings.HasPrefix(relay, "https:") {
+		roots.Load()
 	}
 }
 

@@ -29,7 +29,7 @@ type device struct {
 // program returns a command of sparekey's for a device whose vault is in home.
 func (s *setting) program(bin, home string, args ...string) *exec.Cmd {
 	c := exec.Command(filepath.Join(bin, "sparekey"), append([]string{"--json", "--home", home}, args...)...)
-	c.Env = []string{"HOME=" + s.dir, "XDG_CONFIG_HOME=" + filepath.Join(s.dir, "config"), "SSL_CERT_FILE=" + s.certFile(), "PATH=" + os.Getenv("PATH")}
+	c.Env = []string{"HOME=" + s.dir, "XDG_CONFIG_HOME=" + filepath.Join(s.dir, "config"), "SSL_CERT_FILE=" + s.rootsFile(), "PATH=" + os.Getenv("PATH")}
 	return c
 }
 
