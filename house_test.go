@@ -53,6 +53,8 @@ var rooms = map[string]room{
 	"simulations/bench":       {[]string{"simulations/wire"}, "it runs the real programs, and sees what a person sees"},
 	"simulations/bench/empty": {nil, "a program that does nothing"},
 
+	"vectortest": {nil, "a leaf, for tests: vectors are made and compared in one way, whatever is in them"},
+
 	"interop": {nil, "a second implementation by the pages alone: it imports nothing of ours, and its tests run the real programs"},
 
 	"cmd/sparekey":       {[]string{"*"}, "it wires everything"},
@@ -69,7 +71,7 @@ var outside = []struct {
 }{
 	{"net/http", []string{"relay", "relay/mailbox", "relay/liar", "cmd/sparekey", "cmd/sparekey-relay"}, "the browser does without it; formats are given an HTTP function"},
 	{"net", []string{"relay", "relay/mailbox", "relay/liar", "node/vault", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
-	{"os", []string{"relay", "relay/roots", "node/vault", "node/credential", "relay/disk", "simulations/wire", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay", "crash"}, "files belong to the vault, to formats and to stores"},
+	{"os", []string{"relay", "relay/roots", "node/vault", "node/credential", "relay/disk", "simulations/wire", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay", "crash", "vectortest"}, "files belong to the vault, to formats and to stores"},
 	{"crypto/rand", []string{"relay", "relay/disk", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
 	{"github.com/cockroachdb/pebble", []string{"relay/disk"}, "one outside library in one room"},
 	{"github.com/flynn/noise", []string{"noise"}, "one outside library in one room"},

@@ -3,18 +3,14 @@ package noise_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 
 	"github.com/sparekey/sparekey/noise"
 	"github.com/sparekey/sparekey/noise/frame"
+	"github.com/sparekey/sparekey/vectortest"
 )
-
-var update = flag.Bool("update", false, "write testdata/vectors.json anew")
 
 // vectors is testdata/vectors.json; PROTOCOL.md tells how to read it.
 type vectors struct {
@@ -229,34 +225,14 @@ const vectorsAbout = "Test vectors of the sparekey session, version 1. noise/PRO
 // what the file says.
 func TestVectors(t *testing.T) {
 	made := makeVectors(t)
-	var want bytes.Buffer
-	enc := json.NewEncoder(&want)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	ok(t, enc.Encode(made), "vectors are JSON")
-	const file = "testdata/vectors.json"
-	if *update {
-		ok(t, os.WriteFile(file, want.Bytes(), 0o644), "the vectors are written")
-	}
-	have, err := os.ReadFile(file)
-	ok(t, err, "the vectors are in the repository")
-	if !bytes.Equal(have, want.Bytes()) {
-		t.Fatalf("%s is not what the generator makes: if the protocol was meant to change, run with -update and say so", file)
-	}
-
-	var read vectors
-	ok(t, json.Unmarshal(have, &read), "the file can be read")
-	refusals := 0
+	read := vectortest.Published(t, made)
 	for i, c := range read.Cases {
-		if c.Refuse != "" {
-			refusals++
-		}
-		t.Run(c.Do+"/"+c.Name, func(t *testing.T) { c.run(t, &read, made.Cases[i].reason) })
+		t.Run(c.Do+"/"+c.Name, func(t *testing.T) { c.run(t, read, made.Cases[i].reason) })
 	}
-	if refusals*2 <= len(read.Cases) {
-		t.Errorf("most cases must fail: %d of %d do", refusals, len(read.Cases))
-	}
+	vectortest.MostAreRefused(t, read.Cases, vectorCase.refused)
 }
+
+func (c vectorCase) refused() bool { return c.Refuse != "" }
 
 // run does what a case says, from what stands in the file alone.
 func (c vectorCase) run(t *testing.T, v *vectors, reason string) {

@@ -1,17 +1,13 @@
 package credential
 
 import (
-	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"flag"
-	"os"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "write testdata/vectors.json anew")
+	"github.com/sparekey/sparekey/vectortest"
+)
 
 // vectors is testdata/vectors.json; PROTOCOL.md tells how to read it.
 type vectors struct {
@@ -41,41 +37,14 @@ const vectorsAbout = "Test vectors of provisioning information, version 1. node/
 // TestVectors makes the vectors anew, compares them with the file, and does what
 // the file says.
 func TestVectors(t *testing.T) {
-	var made bytes.Buffer
-	enc := json.NewEncoder(&made)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(makeVectors()); err != nil {
-		t.Fatal(err)
-	}
-	const file = "testdata/vectors.json"
-	if *update {
-		if err := os.WriteFile(file, made.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(have, made.Bytes()) {
-		t.Fatalf("%s is not what the generator makes: if messages were meant to change, run with -update and say so", file)
-	}
-	var read vectors
-	if err := json.Unmarshal(have, &read); err != nil {
-		t.Fatal(err)
-	}
-	bad := 0
+	read := vectortest.Published(t, makeVectors())
 	for _, c := range read.Cases {
-		if c.Refuse != "" {
-			bad++
-		}
 		t.Run(c.Name, c.run)
 	}
-	if bad*2 <= len(read.Cases) {
-		t.Errorf("most cases must fail: %d of %d do", bad, len(read.Cases))
-	}
+	vectortest.MostAreRefused(t, read.Cases, vectorCase.refused)
 }
+
+func (c vectorCase) refused() bool { return c.Refuse != "" }
 
 func (c vectorCase) run(t *testing.T) {
 	f, err := NewRegistry(File{}, AgeIdentity{}).Lookup(c.Format)

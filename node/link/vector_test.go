@@ -1,14 +1,12 @@
 package link
 
 import (
-	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"flag"
-	"os"
 	"strings"
 	"testing"
+
+	"github.com/sparekey/sparekey/vectortest"
 )
 
 // Made with another language's HMAC-SHA256, from the example of these tests.
@@ -16,8 +14,6 @@ const (
 	wantPSK  = "41850214b32614afb432c0d63b3d8a164fafedb28bafdc93a6a1279a142a129e"
 	wantView = "e1cafdd6cdf4f598c6a3a1532be9af426d7103138dcd6e1efd83fae1af4d2e1a"
 )
-
-var update = flag.Bool("update", false, "write testdata/vectors.json anew")
 
 // vectors is testdata/vectors.json; PROTOCOL.md tells how to read it.
 type vectors struct {
@@ -59,41 +55,14 @@ const vectorsAbout = "Test vectors of the sparekey link, version 1. node/link/PR
 // TestVectors makes the vectors anew, compares them with the file, and does what
 // the file says. The reasons are the generator's own word, not Parse's.
 func TestVectors(t *testing.T) {
-	var made bytes.Buffer
-	enc := json.NewEncoder(&made)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(makeVectors()); err != nil {
-		t.Fatal(err)
-	}
-	const file = "testdata/vectors.json"
-	if *update {
-		if err := os.WriteFile(file, made.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(have, made.Bytes()) {
-		t.Fatalf("%s is not what the generator makes: if links were meant to change, run with -update and say so", file)
-	}
-	var read vectors
-	if err := json.Unmarshal(have, &read); err != nil {
-		t.Fatal(err)
-	}
-	bad := 0
+	read := vectortest.Published(t, makeVectors())
 	for _, c := range read.Cases {
-		if c.Refuse != "" {
-			bad++
-		}
 		t.Run(c.Name, c.run)
 	}
-	if bad*2 <= len(read.Cases) {
-		t.Errorf("most cases must fail: %d of %d do", bad, len(read.Cases))
-	}
+	vectortest.MostAreRefused(t, read.Cases, vectorCase.refused)
 }
+
+func (c vectorCase) refused() bool { return c.Refuse != "" }
 
 func (c vectorCase) run(t *testing.T) {
 	got, err := Parse(c.Text)

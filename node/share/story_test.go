@@ -2,7 +2,6 @@ package share_test
 
 import (
 	"bytes"
-	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,17 +12,16 @@ import (
 	"github.com/sparekey/sparekey/node/share"
 	"github.com/sparekey/sparekey/node/share/sharetest"
 	"github.com/sparekey/sparekey/noise/frame"
+	"github.com/sparekey/sparekey/vectortest"
 )
 
-var update = flag.Bool("update", false, "write what the stories print into testdata")
-
-// TestStories runs the transcripts in testdata. Together they take every row of
-// both tables.
+// TestStories runs the transcripts in testdata, and writes what they print there
+// with -update. Together they take every row of both tables.
 func TestStories(t *testing.T) {
 	untaken := share.RecordRows(t)
 	eachStory(t, func(t *testing.T, file, story string) {
 		got := sharetest.Play(t, story, sharetest.Way{})
-		if *update {
+		if vectortest.Update() {
 			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 				t.Fatal(err)
 			}
