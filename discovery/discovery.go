@@ -1,5 +1,5 @@
 // Package discovery is the vocabulary between those who find ways to carry a
-// share and those who use them: Path, Mailbox, Finder, Meeting. It does nothing.
+// share and those who use them: Path, Direct, Mailbox, Finder, Meeting. It does nothing.
 //
 // A path replicates frames and nothing else. It may deliver them in any order,
 // any number of times, and it never reads them.
@@ -31,6 +31,15 @@ type Path interface {
 
 	// String describes the path for people: "lan quic 192.0.2.7:4311".
 	String() string
+}
+
+// A Direct path ends at the other device. Its Send returns nil once the other
+// device has taken the frames: what follows from them is saved there.
+type Direct interface {
+	Path
+	// Taken answers the pieces that Receive gave, in their order: whether each
+	// authenticated and what follows is saved. The Send at the other end waits for it.
+	Taken(ok bool)
 }
 
 // ErrRetired is wrapped by errors after which a path is of no more use, such
