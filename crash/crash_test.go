@@ -100,9 +100,9 @@ func TestRelayKilledAtACommitOrAnAnswerCostsDelayOnly(t *testing.T) {
 
 // TestJudgeSeesWhatIsWrong: else `make crash` would show nothing.
 func TestJudgeSeesWhatIsWrong(t *testing.T) {
-	leave := func(name string, b func(*world) []byte) func(*world) error {
-		return func(w *world) error {
-			if err := both(w); err != nil {
+	leave := func(name string, b func(*world) []byte) func(*world, *job) error {
+		return func(w *world, sender *job) error {
+			if err := both(w, sender); err != nil {
 				return err
 			}
 			return os.WriteFile(filepath.Join(w.dir, name), b(w), 0o600)
@@ -110,10 +110,10 @@ func TestJudgeSeesWhatIsWrong(t *testing.T) {
 	}
 	half := func(*world) []byte { return []byte("half") }
 	for wrong, sc := range map[string]*scenario{
-		"want one of":    {name: "handover", play: both, ends: []string{"cancelled/none"}},
-		"want 1 places":  {name: "handover", play: leave("out/second/key.txt", func(w *world) []byte { return w.content }), ends: []string{"done/done"}},
-		"was left there": {name: "handover", play: leave("out/receiver/.sparekey-0", half), ends: []string{"done/done"}},
-		"can't be read":  {name: "handover", play: leave("sender/shares/aaaaaaaa", half), ends: []string{"done/done"}},
+		"want one of":    {name: "handover", open: told, play: both, ends: []string{"cancelled/none"}},
+		"want 1 places":  {name: "handover", open: told, play: leave("out/second/key.txt", func(w *world) []byte { return w.content }), ends: []string{"done/done"}},
+		"was left there": {name: "handover", open: told, play: leave("out/receiver/.sparekey-0", half), ends: []string{"done/done"}},
+		"can't be read":  {name: "handover", open: told, play: leave("sender/shares/aaaaaaaa", half), ends: []string{"done/done"}},
 	} {
 		if o := newLab(t).run(t.Context(), sc, nil, nil); o.err == nil || !strings.Contains(o.err.Error(), wrong) {
 			t.Errorf("judged as %q, %v; want an error that says %q", o.what, o.err, wrong)

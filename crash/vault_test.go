@@ -19,11 +19,7 @@ import (
 // TestVLT01TwoProcessesOnOneVaultShareItOrTheSecondSaysWhoHasIt: two that make
 // shares in a vault that isn't there yet, and two that want the same share.
 func TestVLT01TwoProcessesOnOneVaultShareItOrTheSecondSaysWhoHasIt(t *testing.T) {
-	sc := &scenario{name: "handover", ends: []string{"done/done"}, play: func(w *world) error {
-		s, err := w.share()
-		if err != nil {
-			return err
-		}
+	sc := &scenario{name: "handover", open: told, ends: []string{"done/done"}, play: func(w *world, s *job) error {
 		id, err := w.id("sender")
 		if err != nil {
 			return err

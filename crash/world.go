@@ -65,7 +65,11 @@ func (w *world) run(sc *scenario) (what string, err error) {
 	}
 	w.serve()
 	defer w.stop()
-	if err := sc.play(w); err != nil {
+	sender, err := sc.open(w)
+	if err != nil {
+		return "", err
+	}
+	if err := sc.play(w, sender); err != nil {
 		return "", err
 	}
 	return w.judge(sc)
