@@ -55,7 +55,7 @@ var rooms = map[string]room{
 
 	"vectortest": {nil, "a leaf, for tests: vectors are made and compared in one way, whatever is in them"},
 
-	"interop": {nil, "a second implementation by the pages alone: it imports nothing of ours, and its tests run the real programs"},
+	"interop": {nil, "a second implementation, held to the pages by people who had read the code: it imports nothing of ours, and its tests run the real programs"},
 
 	"cmd/sparekey":       {[]string{"*"}, "it wires everything"},
 	"cmd/sparekey-relay": {[]string{"relay", "relay/disk", "relay/wire"}, "a relay holds no device's code"},

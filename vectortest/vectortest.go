@@ -13,8 +13,7 @@
 // Without -update the test compares what the generator makes with the file, and a
 // difference fails it: a format can't change unnoticed. Then the package does what
 // the file says, case by case, as a stranger would who has the file and no
-// generator. Package interop does the same with code that knows the pages only by
-// their text.
+// generator. Package interop does the same, and shares no code with us.
 package vectortest
 
 import (
