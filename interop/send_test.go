@@ -3,6 +3,7 @@ package interop
 import (
 	"bytes"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -70,18 +71,32 @@ func TestTheRealReceiverSeesASecondSenderCancel(t *testing.T) {
 	receive.ends(7, "sold the house")
 }
 
-// There is no factor yet: a receiver says so before it claims.
-func TestTheRealReceiverDoesNotClaimAShareWithAFactor(t *testing.T) {
-	w := newWorld(t)
-	asks := filePreview
-	asks.factor = "pin"
-	s := w.offers(asks)
-	w.start("ben", "receive", s.link.url(), "--yes", "-o", w.dir+"/got").ends(3, "unknown_factor")
-	list := w.start("ben", "list", "--all")
-	if line := <-list.line; line != "" {
-		t.Errorf("what a receiver has said it won't claim is kept: %s", line)
+// What a receiver doesn't know it names, to who only looks and before it claims.
+func TestTheRealReceiverDoesNotClaimWhatItDoesNotKnow(t *testing.T) {
+	factor, format := filePreview, filePreview
+	factor.factor, format.format = "pin", "wifi"
+	for code, c := range map[string]struct {
+		offer preview
+		named string
+	}{"unknown_factor": {factor, `"pin"`}, "unknown_format": {format, `"wifi"`}} {
+		t.Run(code, func(t *testing.T) {
+			w := newWorld(t)
+			s := w.offers(c.offer)
+			w.start("ben", "view", s.link.url()).ends(0, "It can't be received here: ")
+			w.start("ben", "receive", s.link.url(), "--dry-run").ends(0, c.named+". Nothing")
+			look := w.start("ben", "receive", s.link.url(), "--dry-run", "--json")
+			look.ends(0, "")
+			if got := look.out.String(); !strings.Contains(got, `"type":"result"`) || !strings.Contains(got, `"code":"`+code+`"`) {
+				t.Errorf("a look by a script ends with %s", got)
+			}
+			w.start("ben", "receive", s.link.url(), "--yes", "-o", w.dir+"/got").ends(3, code)
+			list := w.start("ben", "list", "--all")
+			if line := <-list.line; line != "" {
+				t.Errorf("what a receiver has said it won't claim is kept: %s", line)
+			}
+			list.ends(0, "")
+		})
 	}
-	list.ends(0, "")
 }
 
 // Before the grant a recall is answered with decline.

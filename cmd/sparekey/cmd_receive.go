@@ -85,8 +85,12 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 	}
 	defer d.close()
 	p, err := d.preview(ctx)
-	if err != nil || f.dryRun {
+	if err != nil {
 		return err
+	}
+	if f.dryRun {
+		d.looked(p)
+		return nil
 	}
 	if err := d.accept(ctx, p, f); err != nil {
 		return err
@@ -237,16 +241,36 @@ func (d *drive) showPreview(p share.Preview, left time.Duration) {
 	if p.Note != "" {
 		d.a.say("Note: %s", credential.Display(p.Note, 240))
 	}
-	d.a.emit(event{Type: "share.viewed", Role: "receiver", Format: p.Format, Title: p.Title, Note: p.Note, State: string(share.Viewed), ExpiresAt: until.UTC().Format(time.RFC3339)})
+	d.a.emit(event{Type: "share.viewed", Role: "receiver", Format: p.Format, Title: p.Title, Note: p.Note, Factor: p.Factor, State: string(share.Viewed), ExpiresAt: until.UTC().Format(time.RFC3339)})
 }
 
-// agree checks that this device can take the credential, and asks the person.
-func (a *app) agree(ctx context.Context, p share.Preview, f receiveFlags) error {
+// looked ends a look that was all that was wanted. It has done what it should,
+// also where the credential can't be received here; then it says why not.
+func (d *drive) looked(p share.Preview) {
+	e := event{Type: "result", Role: "receiver", State: string(share.Viewed)}
+	if err := d.a.able(p); err != nil {
+		f := asFailure(err)
+		d.a.say("It can't be received here: %s\n  try: %s", f.Message, f.Hint)
+		e.Code, e.Message, e.Hint = f.Code, f.Message, f.Hint
+	}
+	d.a.emit(e)
+}
+
+// able says why this device can't receive what is offered, if it can't.
+func (a *app) able(p share.Preview) error {
 	if _, err := a.formats().Lookup(p.Format); err != nil {
 		return err
 	}
 	if p.Factor != "" {
 		return fail(exitRefused, "unknown_factor", fmt.Sprintf("the sender asks for a proof that this sparekey doesn't know: %q. Nothing was sent or used up.", credential.Display(p.Factor, 16)), "a newer sparekey may know it; or ask the sender for a share without it")
+	}
+	return nil
+}
+
+// agree checks that this device can take the credential, and asks the person.
+func (a *app) agree(ctx context.Context, p share.Preview, f receiveFlags) error {
+	if err := a.able(p); err != nil {
+		return err
 	}
 	if f.yes {
 		return nil

@@ -32,6 +32,7 @@ type event struct {
 	Format    string `json:"format,omitempty"`
 	Title     string `json:"title,omitempty"`
 	Note      string `json:"note,omitempty"`
+	Factor    string `json:"factor,omitempty"`
 	State     string `json:"state,omitempty"`
 	Reason    string `json:"reason,omitempty"`
 	Peer      string `json:"peer,omitempty"`
