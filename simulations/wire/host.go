@@ -4,12 +4,9 @@ package wire
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,42 +17,32 @@ import (
 type Host struct {
 	Addr netip.Addr
 
-	space *os.File // its network namespace
+	space *space
 	tun   *os.File // the wire's end of its device
 }
 
 // newHost makes a namespace and a device in it.
-func newHost(addr netip.Addr) (*Host, error) {
-	h := &Host{Addr: addr}
-	failed := make(chan error)
-	go func() { // on a thread of its own, which is never used again
-		runtime.LockOSThread()
-		failed <- h.settle()
-	}()
-	if err := <-failed; err != nil {
-		return nil, errors.Join(fmt.Errorf("host %s can't be made: %w", addr, err), h.close())
+func newHost(addr netip.Addr) (h *Host, err error) {
+	h = &Host{Addr: addr}
+	if h.space, err = newSpace(addr.String(), h.settle); err != nil {
+		return nil, errors.Join(err, h.close())
 	}
 	return h, nil
 }
 
-// settle turns the calling thread's network into the host's.
+const device = "wire0"
+
+// settle makes the calling thread's network the host's.
 func (h *Host) settle() (err error) {
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("a network namespace needs root (CAP_SYS_ADMIN): %w", err)
-	}
-	if h.space, err = os.Open(threadSpace()); err != nil {
+	err = sysctl(map[string]string{
+		"ipv4/conf/all/route_localnet":   "1", // 127.0.0.0/8 goes over the wire
+		"ipv6/conf/all/disable_ipv6":     "1",
+		"ipv6/conf/default/disable_ipv6": "1",
+	})
+	if err != nil {
 		return err
 	}
-	for path, value := range map[string]string{
-		"/proc/sys/net/ipv4/conf/all/route_localnet":   "1", // 127.0.0.0/8 goes over the wire
-		"/proc/sys/net/ipv6/conf/all/disable_ipv6":     "1",
-		"/proc/sys/net/ipv6/conf/default/disable_ipv6": "1",
-	} {
-		if err := os.WriteFile(path, []byte(value), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	if h.tun, err = openTUN(); err != nil {
+	if h.tun, err = openDevice(device, unix.IFF_TUN); err != nil {
 		return err
 	}
 	for _, args := range []string{
@@ -64,59 +51,29 @@ func (h *Host) settle() (err error) {
 		"route add 0.0.0.0/0 dev " + device + " src " + h.Addr.String(),
 		"route add 127.0.0.0/8 dev " + device + " src " + h.Addr.String(),
 	} {
-		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-			return fmt.Errorf("ip %s: %w: %s (on Debian, iproute2 has it)", args, err, out)
+		if err := ip(args); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-const device = "wire0"
+// Do calls f on the host's thread: what f opens or starts itself is the host's;
+// goroutines that it starts are not.
+func (h *Host) Do(f func() error) error { return h.space.do(f) }
 
-func threadSpace() string { return fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()) }
+// Start starts a program on the host. It dies with this process.
+func (h *Host) Start(c *exec.Cmd) error { return h.space.start(c) }
 
-// openTUN makes the device in the calling thread's namespace.
-func openTUN() (*os.File, error) {
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("/dev/net/tun can't be opened (modprobe tun? root?): %w", err)
+// take implements taker.
+func (h *Host) take(packet []byte) { h.tun.Write(packet) } // a device that refuses a packet has lost it
+
+func (h *Host) close() (err error) {
+	if h.tun != nil {
+		err = h.tun.Close()
 	}
-	req, err := unix.NewIfreq(device)
-	if err == nil {
-		req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
+	if h.space != nil {
+		h.space.close()
 	}
-	if err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("a TUN device can't be made: %w", err)
-	}
-	return os.NewFile(uintptr(fd), "tun"), nil
-}
-
-// Do calls f on a thread that has the host's network: what f opens or starts
-// itself is the host's; goroutines that it starts are not.
-func (h *Host) Do(f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err := unix.Setns(int(h.space.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("the network of host %s can't be entered: %w", h.Addr, err)
-			return
-		}
-		done <- f()
-	}()
-	return <-done
-}
-
-// Start starts a program on the host.
-func (h *Host) Start(c *exec.Cmd) error { return h.Do(c.Start) }
-
-func (h *Host) close() error {
-	var errs []error
-	for _, f := range []*os.File{h.tun, h.space} {
-		if f != nil {
-			errs = append(errs, f.Close())
-		}
-	}
-	return errors.Join(errs...)
+	return err
 }

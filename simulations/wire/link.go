@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A Link says what becomes of every packet on the wire. The zero Link passes
+// A Link says what becomes of every packet that is sent. The zero Link passes
 // them on at once.
 type Link struct {
 	Delay  time.Duration // of every packet, one way: half a round trip
@@ -17,21 +17,29 @@ type Link struct {
 	Seed   uint64        // of what is drawn; the same packets in the same order fare the same
 }
 
-// fate draws what becomes of one packet: a delay for each copy that arrives.
-func (l Link) fate(draw *rand.Rand) (copies []time.Duration) {
-	if l.Loss > 0 && draw.Float64() < l.Loss {
+// A fate is a link with what it draws from. The zero one passes packets on at once.
+type fate struct {
+	Link
+	rnd *rand.Rand
+}
+
+func (l Link) begin() fate { return fate{l, rand.New(rand.NewPCG(l.Seed, 0))} }
+
+// draw draws what becomes of one packet: a delay for each copy that arrives.
+func (f fate) draw() (copies []time.Duration) {
+	if f.Loss > 0 && f.rnd.Float64() < f.Loss {
 		return nil
 	}
-	copies = append(copies, l.delay(draw))
-	if l.Repeat > 0 && draw.Float64() < l.Repeat {
-		copies = append(copies, l.delay(draw))
+	copies = append(copies, f.delay())
+	if f.Repeat > 0 && f.rnd.Float64() < f.Repeat {
+		copies = append(copies, f.delay())
 	}
 	return copies
 }
 
-func (l Link) delay(draw *rand.Rand) time.Duration {
-	if l.Jitter <= 0 {
-		return l.Delay
+func (f fate) delay() time.Duration {
+	if f.Jitter <= 0 {
+		return f.Delay
 	}
-	return l.Delay + time.Duration(draw.Int64N(int64(l.Jitter)+1))
+	return f.Delay + time.Duration(f.rnd.Int64N(int64(f.Jitter)+1))
 }

@@ -11,9 +11,12 @@ import (
 type packet struct {
 	due  time.Time
 	turn uint64 // among those due at the same time, as they came
-	to   *Host
+	to   taker
 	b    []byte
 }
+
+// A taker is where a packet arrives.
+type taker interface{ take([]byte) }
 
 // A queue is a heap of packets, the next one due on top.
 type queue []packet
