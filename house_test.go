@@ -70,7 +70,7 @@ var outside = []struct {
 	why   string
 }{
 	{"net/http", []string{"relay", "relay/mailbox", "relay/liar", "cmd/sparekey", "cmd/sparekey-relay"}, "the browser does without it; formats are given an HTTP function"},
-	{"net", []string{"relay", "relay/mailbox", "relay/liar", "node/vault", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
+	{"net", []string{"relay", "relay/mailbox", "relay/liar", "node/vault", "simulations/wire", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
 	{"os", []string{"relay", "relay/roots", "node/vault", "node/credential", "relay/disk", "simulations/wire", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay", "crash", "vectortest"}, "files belong to the vault, to formats and to stores"},
 	{"crypto/rand", []string{"relay", "relay/disk", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
 	{"github.com/cockroachdb/pebble", []string{"relay/disk"}, "one outside library in one room"},
