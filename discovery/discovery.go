@@ -64,6 +64,7 @@ type Mailbox interface {
 // asks for nothing.
 type Decision struct {
 	Pinned frame.Candidate // whose lane is confirmed; zero: nobody's
+	Epoch  uint64          // of the offer that the pinned candidate's claim is for
 	Claim  [32]byte        // SHA-256 of the pinned receiver's device claim
 	Closed []frame.Frame   // closing frames of candidates not chosen: frame.Taken, sealed or a frame.Shut
 	Over   *frame.Proof    // the share has ended: delete the mailbox

@@ -321,8 +321,8 @@ func (r *run) work() time.Duration {
 // serve starts the next piece of work that is due on a path, frames before the
 // decision: one request with frames at a time, and one for the decision. Frames
 // don't wait for the answer to a decision: the grant would stand a round trip
-// behind the confirm. An offer does wait: a confirm that came behind the next
-// offer would bind the mailbox to the claim that was handed back. The decision
+// behind the confirm. An offer does wait: a mailbox refuses a confirm that comes
+// behind the next offer, and a refusal here retires the path. The decision
 // doesn't wait for frames that fail: a lane may have to be confirmed first, or the
 // share is over. serve returns how long it is until more is due.
 func (r *run) serve(t *track, now time.Time) (wait time.Duration) {

@@ -192,7 +192,7 @@ func TestFramesDoNotWaitForTheAnswerToADecision(t *testing.T) {
 }
 
 // TestOfferWaitsForTheAnswerToTheDecisionBeforeIt: overtaken by the next offer, a
-// confirm would bind the mailbox to the claim that was handed back.
+// confirm is refused, and that would retire the path.
 func TestOfferWaitsForTheAnswerToTheDecisionBeforeIt(t *testing.T) {
 	offer := frame.New(frame.Offer, frame.Candidate{}, 1, make([]byte, 64))
 	b := &box{}

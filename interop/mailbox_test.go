@@ -139,8 +139,8 @@ func (m mailbox) claims(ctx context.Context, after int) (*stream, error) {
 	return m.frames(ctx, http.MethodGet, fmt.Sprintf("/claims?after=%d", after), nil)
 }
 
-func (m mailbox) confirm(ctx context.Context, candidate [8]byte, claim []byte) error {
-	body := must(json.Marshal(map[string]string{"lane": strings.TrimPrefix(lane(candidate), "/lanes/"), "claim": b64(claim)}))
+func (m mailbox) confirm(ctx context.Context, epoch uint64, candidate [8]byte, claim []byte) error {
+	body := must(json.Marshal(map[string]any{"epoch": epoch, "lane": strings.TrimPrefix(lane(candidate), "/lanes/"), "claim": b64(claim)}))
 	return m.do(ctx, http.MethodPut, "/confirm", body)
 }
 

@@ -105,12 +105,7 @@ func TestRPL04ARefusedClaimIsRefusedAgainAndTheNextOneServed(t *testing.T) {
 func TestRPL04AClaimOfAnEarlierEpochOpensNothing(t *testing.T) {
 	w := newWorld(t)
 	s := w.offers(filePreview)
-	w.start("ben", "receive", s.link.url(), "--yes", "-o", w.dir+"/got-ben")
-	w.ok(s.pin(w.ctx), "the claim opens")
-	w.order("ben", "relinquish")
-	if b, err := s.hear(w.ctx); err != nil || b.word != wordRelinquish {
-		t.Fatalf("heard %+v, %v; want relinquish", b, err)
-	}
+	w.handsBack("ben", s)
 	old := s.came
 	w.ok(s.reoffer(w.ctx), "the next epoch is published")
 	opened, err := w.thief(s.link.url()).open(w.ctx, old...)
@@ -124,6 +119,29 @@ func TestRPL04AClaimOfAnEarlierEpochOpensNothing(t *testing.T) {
 	if f, err := opened.next(); !errors.Is(err, io.EOF) {
 		t.Errorf("the old claim's lane shows %x, %v; it was freed without a word", f, err)
 	}
+	w.ok(s.say(w.ctx, grant("key", []byte("k"))...), "the grant goes out")
+	if b, err := s.hear(w.ctx); err != nil || b.word != wordProvisioned {
+		t.Fatalf("heard %+v, %v; want provisioned", b, err)
+	}
+	w.ok(s.end(w.ctx, wordDone, "", true), "done")
+	receive.ends(0, "Received.")
+}
+
+// TestRPL04AConfirmOfAnEarlierEpochBindsNobody is RPL-04 for the sender's own word: the
+// confirm of a claim that was handed back comes late, when the next offer stands, and
+// the next claim is served.
+func TestRPL04AConfirmOfAnEarlierEpochBindsNobody(t *testing.T) {
+	w := newWorld(t)
+	s := w.offers(filePreview)
+	w.handsBack("ben", s)
+	candidate, claim := s.candidate, s.claim
+	w.ok(s.reoffer(w.ctx), "the next epoch is published")
+	var p *problem
+	if err := s.box.confirm(w.ctx, 0, candidate, claim); !errors.As(err, &p) || !p.is("conflict") {
+		t.Errorf("the late confirm is answered %v; want a conflict", err)
+	}
+	receive := w.start("eva", "receive", s.link.url(), "--yes", "-o", w.dir+"/got")
+	w.ok(s.pin(w.ctx), "a claim opens, and is confirmed under its own epoch")
 	w.ok(s.say(w.ctx, grant("key", []byte("k"))...), "the grant goes out")
 	if b, err := s.hear(w.ctx); err != nil || b.word != wordProvisioned {
 		t.Fatalf("heard %+v, %v; want provisioned", b, err)

@@ -114,16 +114,22 @@ func TestTheRealReceiverDeclinesToASecondSender(t *testing.T) {
 	receive.ends(7, "declined")
 }
 
+// handsBack has a real receiver claim, and hand its claim back once it is pinned and confirmed.
+func (w *world) handsBack(who string, s *sender) {
+	w.t.Helper()
+	w.start(who, "receive", s.link.url(), "--yes", "-o", w.dir+"/got-"+who)
+	w.ok(s.pin(w.ctx), "the claim opens")
+	w.order(who, "relinquish")
+	if b, err := s.hear(w.ctx); err != nil || b.word != wordRelinquish {
+		w.t.Fatalf("heard %+v, %v; want relinquish", b, err)
+	}
+}
+
 // After a relinquish the second sender opens an epoch, and another real receiver is served.
 func TestTheRealReceiverHandsItsClaimBackAndAnotherIsServedInTheNextEpoch(t *testing.T) {
 	w := newWorld(t)
 	s := w.offers(filePreview)
-	w.start("ben", "receive", s.link.url(), "--yes", "-o", w.dir+"/got-ben")
-	w.ok(s.pin(w.ctx), "the claim opens")
-	w.order("ben", "relinquish")
-	if b, err := s.hear(w.ctx); err != nil || b.word != wordRelinquish {
-		t.Fatalf("heard %+v, %v; want relinquish", b, err)
-	}
+	w.handsBack("ben", s)
 	w.ok(s.reoffer(w.ctx), "the next epoch is published")
 	receive := w.start("eva", "receive", s.link.url(), "--yes", "-o", w.dir+"/got")
 	w.ok(s.pin(w.ctx), "a claim of the next epoch opens")

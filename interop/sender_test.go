@@ -74,7 +74,7 @@ func (s *sender) pin(ctx context.Context) error {
 			}
 		}
 	}
-	return s.box.confirm(ctx, s.candidate, s.claim)
+	return s.box.confirm(ctx, s.epoch, s.candidate, s.claim)
 }
 
 func (s *sender) first(ctx context.Context, f frame) error {

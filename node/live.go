@@ -362,7 +362,7 @@ func addPath(paths []string, p string) []string {
 func (l *Live) carry() {
 	out := l.machine.outbox()
 	d := l.machine.decision()
-	load := fallback.Load{Frames: out, Decision: discovery.Decision{Pinned: d.Pinned, Claim: d.Claim, Closed: d.Closed, Over: d.Over}}
+	load := fallback.Load{Frames: out, Decision: discovery.Decision{Pinned: d.Pinned, Epoch: d.Epoch, Claim: d.Claim, Closed: d.Closed, Over: d.Over}}
 	if state, _, _ := l.machine.state(); state.Ended() {
 		load.Everywhere = out
 	}

@@ -76,6 +76,52 @@ func TestRPL04AClaimOfAnEarlierEpochDoesNothingWhenItIsReplayed(t *testing.T) {
 	}
 }
 
+// TestRPL04AConfirmOfAnEarlierEpochThatComesLateBindsNobody: a gateway gives up on
+// the confirm of bob's claim, and passes it on after all when the claim has been
+// handed back and the next offer stands.
+func TestRPL04AConfirmOfAnEarlierEpochThatComesLateBindsNobody(t *testing.T) {
+	relay := startRelay(t)
+	p, err := liar.Start(relay, 1, liar.Rule{Place: relaywire.Confirm, Do: liar.Refuse, Status: http.StatusGatewayTimeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	alice, bob, amy := newParty(t), newParty(t), newParty(t)
+	format := &slow{alice.note, make(chan struct{})}
+	alice.Formats = format
+	offer := alice.offer(p.URL(), "second hand")
+	alice.start(offer)
+	bob.start(bob.open(offer))
+	bob.previewed()
+	bob.accept()
+	alice.state(share.Pinned)
+	ctx, cancel := context.WithTimeout(t.Context(), alice.patience)
+	defer cancel()
+	confirm, err := p.Until(ctx, func(c liar.Call) bool { return c.Place() == relaywire.Confirm })
+	if err != nil {
+		t.Fatal("bob's claim is not confirmed: ", err)
+	}
+	if err := bob.live.Do(t.Context(), share.Relinquish{}); err != nil {
+		t.Fatal(err)
+	}
+	alice.state(share.Offered)
+	alice.stored(share.Offered) // the next offer is at the relay
+	p.Tell()
+
+	if status, err := p.Again(ctx, relay, confirm); err != nil || status != http.StatusConflict {
+		t.Errorf("the late confirm is answered %d, %v; want a conflict", status, err)
+	}
+	close(format.let)
+	amy.start(amy.open(offer))
+	amy.previewed()
+	amy.accept()
+	amy.state(share.Done)
+	alice.state(share.Done)
+	if amy.note.text != "second hand" || len(bob.note.placed) != 0 {
+		t.Errorf("amy has %q, bob %v", amy.note.text, bob.note.placed)
+	}
+}
+
 // replay makes the first claim again, of the relay itself, and returns its lane.
 func replay(t *testing.T, p *liar.Proxy, relay string) (lane frame.Candidate) {
 	t.Helper()

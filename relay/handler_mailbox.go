@@ -151,7 +151,7 @@ func (h *Handler) confirm(x *exchange) error {
 	if err != nil {
 		return h.unreadable(x, err)
 	}
-	return h.done(x, h.store.Confirm(x.r.Context(), x.id(), frame.Candidate(c.Lane), c.Claim))
+	return h.done(x, h.store.Confirm(x.r.Context(), x.id(), c.Epoch, frame.Candidate(c.Lane), c.Claim))
 }
 
 // delete erases the mailbox for whoever shows that the share has ended.

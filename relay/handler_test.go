@@ -74,7 +74,7 @@ func writes(s share) []struct {
 		{d.lane(), "DELETE", d.heir(), frame.Append(nil, d.taken())},
 		{d.lane(), "DELETE", s.asSender(), frame.Append(nil, d.taken())},
 		{d.lane(), "DELETE", d.heir(), nil},
-		{s.at(wire.Confirm), "PUT", s.asSender(), c.binding()},
+		{s.at(wire.Confirm), "PUT", s.asSender(), c.bindingUnder(1)},
 		{s.mailbox(), "DELETE", auth{}, s.over()},
 	}
 }
@@ -176,6 +176,7 @@ func TestAFrameMustFitItsPath(t *testing.T) {
 		"a claim without a device claim":   {d.lane(), s.asLink(), d.first()},
 		"a claim with nothing in it":       {d.lane(), d.heir(), nil},
 		"a confirmation that is none":      {s.at(wire.Confirm), s.asSender(), []byte(`{"lane":"00"}`)},
+		"a confirmation without its epoch": {s.at(wire.Confirm), s.asSender(), bytes.Replace(c.binding(), []byte(`"epoch":0,`), nil, 1)},
 	} {
 		got := r.do("PUT", q.path.String(), q.auth, q.body)
 		if got.status != 400 || got.problem(t).Type != wire.Malformed {
@@ -430,7 +431,12 @@ func TestAConfirmedMailboxTakesNobodyElse(t *testing.T) {
 	r.want("the confirmed lane isn't closed", 409, "DELETE", c.lane(), s.asSender(), nil)
 	r.claimed(c)
 	r.want("the next offer", 204, "PUT", wire.Path{Place: wire.Offer, ID: s.id, Seq: 1}, s.asSender(), frame.Append(nil, s.epoch(1)))
+	late := r.want("the confirmation before it, which comes late", 409, "PUT", s.at(wire.Confirm), s.asSender(), c.binding()).problem(t)
+	if late.Type != wire.Conflict {
+		t.Errorf("got %s, want a conflict", late.Type)
+	}
 	r.claimed(d)
+	r.want("is confirmed under its own offer", 204, "PUT", s.at(wire.Confirm), s.asSender(), d.bindingUnder(1))
 }
 
 func TestQTA01WhatEndsAShareStillFitsAFullLog(t *testing.T) {

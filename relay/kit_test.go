@@ -165,8 +165,9 @@ func (c candidate) data(seq uint64) frame.Frame {
 func (c candidate) taken() frame.Frame {
 	return frame.New(frame.Taken, c.c, 0, bytes.Repeat([]byte{9}, 288))
 }
-func (c candidate) binding() []byte {
-	return wire.Binding{Lane: c.c, Claim: sha256.Sum256(c.claim[:])}.Body()
+func (c candidate) binding() []byte { return c.bindingUnder(0) }
+func (c candidate) bindingUnder(epoch uint64) []byte {
+	return wire.Binding{Epoch: epoch, Lane: c.c, Claim: sha256.Sum256(c.claim[:])}.Body()
 }
 
 // first is the claim: handshake and first data.

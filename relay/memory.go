@@ -215,9 +215,9 @@ func (m *Memory) Claims(_ context.Context, id frame.ShareID, after uint64) ([]fr
 }
 
 // Confirm implements Store.
-func (m *Memory) Confirm(_ context.Context, id frame.ShareID, lane frame.Candidate, claim [32]byte) error {
+func (m *Memory) Confirm(_ context.Context, id frame.ShareID, epoch uint64, lane frame.Candidate, claim [32]byte) error {
 	return m.change(id, func(b *memoryBox) error {
-		erased, err := b.ConfirmLane(lane, claim)
+		erased, err := b.ConfirmLane(epoch, lane, claim)
 		if erased {
 			m.eraseLane(b, lane)
 		}

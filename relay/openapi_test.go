@@ -171,6 +171,7 @@ func surveyBodies(s *survey, r *rig) {
 		s.ask(r, method, sh.mailbox().String(), auth{}, []byte("{"))
 	}
 	s.ask(r, "PUT", sh.mailbox().String(), auth{}, bytes.Replace(sh.create(), []byte("3600"), []byte("0"), 1))
+	s.ask(r, "PUT", sh.at(wire.Confirm).String(), sh.asSender(), c.bindingUnder(wire.MaxNumber+1))
 }
 
 func surveyFull(s *survey, r *rig) {

@@ -279,9 +279,13 @@ func (r *Record) Size() (n int64) {
 	return n + int64(len(r.Offer)+len(r.Public))
 }
 
-// ConfirmLane binds the mailbox to a claim. erased reports that the lane stood
-// under another claim and has lost its logs.
-func (r *Record) ConfirmLane(id frame.Candidate, claim [32]byte) (erased bool, err error) {
+// ConfirmLane binds the mailbox to a claim under the offer of an epoch: late, after
+// the next offer, it would bind it to one that was handed back. erased reports that
+// the lane stood under another claim and has lost its logs.
+func (r *Record) ConfirmLane(epoch uint64, id frame.Candidate, claim [32]byte) (erased bool, err error) {
+	if epoch != r.Epoch {
+		return false, ErrConflict
+	}
 	lane, open := r.Open[id]
 	if (r.Confirmed != frame.Candidate{}) {
 		if r.Confirmed == id && lane.Claim == claim {

@@ -50,8 +50,9 @@ type Store interface {
 
 	// Confirm binds the mailbox to one device claim: its lane stays or opens,
 	// even if it was closed before, and no other may open until the next offer.
-	// The same again succeeds; another lane or claim while confirmed: ErrConflict.
-	Confirm(ctx context.Context, id frame.ShareID, lane frame.Candidate, claim [32]byte) error
+	// The same again succeeds; another lane or claim while confirmed, or an epoch
+	// that isn't the offer's: ErrConflict.
+	Confirm(ctx context.Context, id frame.ShareID, epoch uint64, lane frame.Candidate, claim [32]byte) error
 
 	// Close erases a lane, open or not, and keeps its closing frame (the last
 	// MaxClosings of them) unless it is a frame.Shut. It doesn't close a

@@ -132,11 +132,11 @@ func (f *faulty) Claims(ctx context.Context, id frame.ShareID, after uint64) ([]
 	return f.Store.Claims(ctx, id, after)
 }
 
-func (f *faulty) Confirm(ctx context.Context, id frame.ShareID, lane frame.Candidate, claim [32]byte) error {
+func (f *faulty) Confirm(ctx context.Context, id frame.ShareID, epoch uint64, lane frame.Candidate, claim [32]byte) error {
 	if err := f.now("Confirm", id); err != nil {
 		return err
 	}
-	return f.Store.Confirm(ctx, id, lane, claim)
+	return f.Store.Confirm(ctx, id, epoch, lane, claim)
 }
 
 func (f *faulty) Close(ctx context.Context, id frame.ShareID, closing frame.Frame) error {

@@ -152,6 +152,7 @@ const (
 // A Decision is what mailboxes are to agree with.
 type Decision struct {
 	Pinned frame.Candidate
+	Epoch  uint64 // of the offer that the pinned candidate's claim is for
 	Claim  [32]byte
 	Closed []frame.Frame
 	Over   *frame.Proof

@@ -95,3 +95,33 @@ func TestARefusalStandsInThePlaceOfAShut(t *testing.T) {
 	}
 	closes(t, s, "refused", eff.Reply[0])
 }
+
+// TestADecisionNamesTheEpochOfThePinnedClaim, also of a share that has ended and was
+// saved: its offers are erased by then, and a mailbox is still to be confirmed.
+func TestADecisionNamesTheEpochOfThePinnedClaim(t *testing.T) {
+	w := started(true)
+	s := w.sender.is
+	if d := s.Decision(); d.Epoch != 0 || d.Pinned == (frame.Candidate{}) {
+		t.Fatalf("the first claim: %+v", d)
+	}
+	back, _ := w.receivers[0].is.Step(w.now, w.rnd, Relinquish{})
+	s, _ = s.Step(w.now, w.rnd, Arrived{back.Outbox()})
+	if d := s.Decision(); d.Epoch != 0 || d.Pinned != (frame.Candidate{}) {
+		t.Fatalf("while nobody is pinned: %+v", d)
+	}
+	w.sender.is = s
+	hello, claim := w.claimant()
+	s, _ = s.Step(w.now, w.rnd, Arrived{[]frame.Frame{hello, claim}})
+	for _, when := range []string{"pinned", "cancelled", "cancelled and saved"} {
+		if d := s.Decision(); d.Pinned != hello.Candidate() || d.Epoch != 1 {
+			t.Errorf("%s: %v is to be confirmed under epoch %d, want %v under 1", when, d.Pinned, d.Epoch, hello.Candidate())
+		}
+		var err error
+		if s, _ = s.Step(w.now, w.rnd, Cancel{}); s.State == Cancelled {
+			s, err = UnmarshalSender(s.Marshal())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -105,6 +105,9 @@ func (s *Sender) checkOffers() error {
 			return errOffer
 		}
 	}
+	if s.Pin != nil && s.Pin.Epoch != s.Epoch() {
+		return errPinned
+	}
 	return nil
 }
 

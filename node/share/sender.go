@@ -40,6 +40,7 @@ type pin struct {
 	Label    string   `cbor:"3,keyasint,omitempty"`
 	Recalled bool     `cbor:"4,keyasint"` // it has been asked not to provision
 	Answered bool     `cbor:"5,keyasint"` // it has said its last word
+	Epoch    uint64   `cbor:"6,keyasint"` // of the offer that it claimed; an ended share keeps no offers
 }
 
 // Bounds of what a sender keeps for candidates it has not pinned.
@@ -147,7 +148,7 @@ func (s Sender) Decision() Decision {
 	}
 	d := Decision{Closed: slices.Clone(s.closed)}
 	if s.Pin != nil {
-		d.Pinned, d.Claim = s.Candidate(), s.Pin.Claim
+		d.Pinned, d.Epoch, d.Claim = s.Candidate(), s.Pin.Epoch, s.Pin.Claim
 	}
 	if s.State.Ended() && (s.Pin == nil || s.Pin.Answered) {
 		d.Over = &s.Proof
@@ -458,7 +459,7 @@ var senderRules = append([]rule[Sender]{
 }, settled(onPair, (*Sender).free, Done, Cancelled, Declined, Expired)...)
 
 func (s *Sender) pin(c *cause) {
-	s.Pin = &pin{Log: *c.log, Claim: [32]byte(c.body.Claim), Label: c.body.Label}
+	s.Pin = &pin{Log: *c.log, Claim: [32]byte(c.body.Claim), Label: c.body.Label, Epoch: s.Epoch()}
 	s.stray = nil
 	s.spare(s.Candidate())
 	c.tell(Notice{Kind: NoticeClaimed, Label: c.body.Label})

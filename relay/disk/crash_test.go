@@ -295,7 +295,7 @@ func TestConfirmThatErasesALaneIsScrubbed(t *testing.T) {
 	sh := storetest.NewShare(clock, 1, nil)
 	c, claim := sh.Candidate()
 	_, other := sh.Candidate()
-	err := errors.Join(s.Create(t.Context(), sh.ID, sh.Mailbox), s.Open(t.Context(), sh.ID, c, claim, sh.Hello(c, marker)), s.Confirm(t.Context(), sh.ID, c, other))
+	err := errors.Join(s.Create(t.Context(), sh.ID, sh.Mailbox), s.Open(t.Context(), sh.ID, c, claim, sh.Hello(c, marker)), s.Confirm(t.Context(), sh.ID, 0, c, other))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +315,7 @@ func TestCRS04TornLogKeepsAllEarlierRecordsOrIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := len(newestLog(t, mem))
-	if err := s.Confirm(t.Context(), sh.ID, c, claim); err != nil {
+	if err := s.Confirm(t.Context(), sh.ID, 0, c, claim); err != nil {
 		t.Fatal(err)
 	}
 	cut := mem.CrashClone(vfs.CrashCloneCfg{})

@@ -179,7 +179,7 @@ func TestWhatWasAnsweredSurvivesAPowerCut(t *testing.T) {
 	sh := storetest.NewShare(clock, 1, nil)
 	c, claim := sh.Candidate()
 	hello := sh.Hello(c, nil)
-	if err := errors.Join(s.Create(t.Context(), sh.ID, sh.Mailbox), s.Open(t.Context(), sh.ID, c, claim, hello), s.Confirm(t.Context(), sh.ID, c, claim)); err != nil {
+	if err := errors.Join(s.Create(t.Context(), sh.ID, sh.Mailbox), s.Open(t.Context(), sh.ID, c, claim, hello), s.Confirm(t.Context(), sh.ID, 0, c, claim)); err != nil {
 		t.Fatal(err)
 	}
 	cut := mem.CrashClone(vfs.CrashCloneCfg{})

@@ -316,9 +316,9 @@ func (s *Store) unlessNewer(id frame.ShareID, slot relay.Slot, number uint64, f 
 }
 
 // Confirm implements relay.Store.
-func (s *Store) Confirm(_ context.Context, id frame.ShareID, lane frame.Candidate, claim [32]byte) error {
+func (s *Store) Confirm(_ context.Context, id frame.ShareID, epoch uint64, lane frame.Candidate, claim [32]byte) error {
 	return s.change(id, func(r *relay.Record, d *draft) error {
-		erased, err := r.ConfirmLane(lane, claim)
+		erased, err := r.ConfirmLane(epoch, lane, claim)
 		if err == nil && erased {
 			err = s.eraseLane(d, id, lane)
 		}

@@ -392,7 +392,7 @@ func (p *path) Settle(ctx context.Context, d discovery.Decision) error {
 	if d.Pinned == (frame.Candidate{}) {
 		return nil
 	}
-	body := wire.Binding{Lane: d.Pinned, Claim: d.Claim}.Body()
+	body := wire.Binding{Epoch: d.Epoch, Lane: d.Pinned, Claim: d.Claim}.Body()
 	if err := p.t.do(ctx, call{method: "PUT", path: p.at(wire.Confirm), token: p.m.Token, body: body}); err != nil {
 		return p.failed(err)
 	}

@@ -172,6 +172,28 @@ func TestOtherBytesWhereOursBelongRetireThePath(t *testing.T) {
 	}
 }
 
+// TestAConfirmUnderAnotherOfferRetiresThePath: the mailbox isn't where the share is.
+// The next path sends every offer first.
+func TestAConfirmUnderAnotherOfferRetiresThePath(t *testing.T) {
+	url, r := serve(t), newRig(t)
+	pinned := discovery.Decision{Pinned: frame.Candidate{7}, Claim: [32]byte{8}, Epoch: 1}
+	for _, stands := range []struct {
+		what   string
+		offers []frame.Frame
+	}{
+		{"an earlier one", []frame.Frame{r.offer}},
+		{"a later one", []frame.Frame{random(frame.Offer, frame.Candidate{}, 1), random(frame.Offer, frame.Candidate{}, 2)}},
+	} {
+		sender, _ := r.find(t, url, discovery.Sender)
+		if err := sender.Send(t.Context(), stands.offers...); err != nil {
+			t.Fatal(err)
+		}
+		if err := sender.Settle(t.Context(), pinned); !errors.Is(err, discovery.ErrRetired) {
+			t.Errorf("a confirm where %s stands: %v", stands.what, err)
+		}
+	}
+}
+
 // TestRelaysWordEndsNothing is a part of LIE-09 and LIE-08: whatever a relay
 // answers but a proof that makes the id is trouble, told and bounded.
 func TestRelaysWordEndsNothing(t *testing.T) {

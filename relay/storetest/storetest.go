@@ -104,6 +104,7 @@ func Test(t *testing.T, open func(*testing.T, *Clock, relay.Limits) relay.Store)
 		{"a confirm opens a lane that was closed", (*suite).confirmClosed, relay.Limits{}},
 		{"a confirm for another claim, or of a lane never heard of, opens it empty", (*suite).confirmAnother, relay.Limits{}},
 		{"the next offer erases the lanes", (*suite).offer, relay.Limits{}},
+		{"a request that comes late, after the next offer, hinders nobody", (*suite).late, relay.Limits{}},
 		{"closing frames are kept, the last of them", (*suite).closings, relay.Limits{}},
 		{"a deleted mailbox shows its proof until its time is up", (*suite).delete, relay.Limits{}},
 		{"what is over is absent before any sweep", (*suite).expiry, relay.Limits{}},
@@ -192,7 +193,7 @@ func (s *suite) absent() {
 	s.is("offer", s.store.Offer(s.ctx, id, s.sh.Frame(frame.Offer, frame.Candidate{}, 1, nil)), relay.ErrAbsent)
 	s.is("open", s.store.Open(s.ctx, id, c, claim, s.sh.Hello(c, nil)), relay.ErrAbsent)
 	s.is("append", s.store.Append(s.ctx, id, c, relay.SenderSide, nil), relay.ErrAbsent)
-	s.is("confirm", s.store.Confirm(s.ctx, id, c, claim), relay.ErrAbsent)
+	s.is("confirm", s.store.Confirm(s.ctx, id, 0, c, claim), relay.ErrAbsent)
 	s.is("close", s.store.Close(s.ctx, id, frame.Shut(c)), relay.ErrAbsent)
 	s.is("delete", s.store.Delete(s.ctx, id, frame.Proof{}), relay.ErrAbsent)
 }
@@ -286,10 +287,10 @@ func (s *suite) confirm() {
 	a, claimA := s.sh.Candidate()
 	b, claimB := s.sh.Candidate()
 	s.ok("a", s.store.Open(s.ctx, s.sh.ID, a, claimA, s.sh.Hello(a, nil)))
-	s.ok("confirm a", s.store.Confirm(s.ctx, s.sh.ID, a, claimA))
-	s.ok("again", s.store.Confirm(s.ctx, s.sh.ID, a, claimA))
+	s.ok("confirm a", s.store.Confirm(s.ctx, s.sh.ID, 0, a, claimA))
+	s.ok("again", s.store.Confirm(s.ctx, s.sh.ID, 0, a, claimA))
 	s.is("b opens no lane", s.store.Open(s.ctx, s.sh.ID, b, claimB, s.sh.Hello(b, nil)), relay.ErrBusy)
-	s.is("b isn't confirmed", s.store.Confirm(s.ctx, s.sh.ID, b, claimB), relay.ErrConflict)
+	s.is("b isn't confirmed", s.store.Confirm(s.ctx, s.sh.ID, 0, b, claimB), relay.ErrConflict)
 	s.is("a isn't closed", s.store.Close(s.ctx, s.sh.ID, frame.Shut(a)), relay.ErrConflict)
 	s.ok("a goes on", s.store.Append(s.ctx, s.sh.ID, a, relay.ReceiverSide, []frame.Frame{s.sh.Frame(frame.Data, a, 2, nil)}))
 	v, err := s.store.View(s.ctx, s.sh.ID)
@@ -304,7 +305,7 @@ func (s *suite) confirmClosed() {
 	hello := s.sh.Hello(a, nil)
 	s.ok("a", s.store.Open(s.ctx, s.sh.ID, a, claim, hello))
 	s.ok("closed", s.store.Close(s.ctx, s.sh.ID, s.sh.Frame(frame.Taken, a, 0, nil)))
-	s.ok("confirm", s.store.Confirm(s.ctx, s.sh.ID, a, claim))
+	s.ok("confirm", s.store.Confirm(s.ctx, s.sh.ID, 0, a, claim))
 	s.ok("a sends again", s.store.Open(s.ctx, s.sh.ID, a, claim, hello))
 	got, err := s.store.Read(s.ctx, s.sh.ID, a, relay.ReceiverSide, 0)
 	s.ok("read", err)
@@ -320,7 +321,7 @@ func (s *suite) confirmAnother() {
 	third := []frame.Frame{s.sh.Frame(frame.Data, a, 2, nil)}
 	s.ok("a", s.store.Open(s.ctx, s.sh.ID, a, claim, hello))
 	s.ok("the sender's", s.store.Append(s.ctx, s.sh.ID, a, relay.SenderSide, []frame.Frame{s.sh.Frame(frame.Data, a, 0, nil)}))
-	s.ok("confirm for another", s.store.Confirm(s.ctx, s.sh.ID, a, other))
+	s.ok("confirm for another", s.store.Confirm(s.ctx, s.sh.ID, 0, a, other))
 	for _, side := range []relay.Side{relay.SenderSide, relay.ReceiverSide} {
 		got, err := s.store.Read(s.ctx, s.sh.ID, a, side, 0)
 		s.ok("read", err)
@@ -332,7 +333,7 @@ func (s *suite) confirmAnother() {
 
 	two := NewShare(s.clock, 2, nil)
 	s.ok("a second mailbox", s.store.Create(s.ctx, two.ID, two.Mailbox))
-	s.ok("confirm one never heard of", s.store.Confirm(s.ctx, two.ID, a, claim))
+	s.ok("confirm one never heard of", s.store.Confirm(s.ctx, two.ID, 0, a, claim))
 	got, err := s.store.Read(s.ctx, two.ID, a, relay.ReceiverSide, 0)
 	s.ok("it is open", err)
 	s.same("and empty", got)
@@ -344,7 +345,7 @@ func (s *suite) offer() {
 	hello := s.sh.Hello(a, nil)
 	s.ok("a", s.store.Open(s.ctx, s.sh.ID, a, claim, hello))
 	s.ok("b closed", s.store.Close(s.ctx, s.sh.ID, s.sh.Frame(frame.Taken, b, 0, nil)))
-	s.ok("confirm a", s.store.Confirm(s.ctx, s.sh.ID, a, claim))
+	s.ok("confirm a", s.store.Confirm(s.ctx, s.sh.ID, 0, a, claim))
 	one := s.sh.Frame(frame.Offer, frame.Candidate{}, 1, nil)
 	s.is("not two epochs on", s.store.Offer(s.ctx, s.sh.ID, s.sh.Frame(frame.Offer, frame.Candidate{}, 2, nil)), relay.ErrConflict)
 	s.ok("the next", s.store.Offer(s.ctx, s.sh.ID, one))
@@ -455,7 +456,7 @@ func (s *suite) usedUp() {
 	s.is("erasing gives nothing back", s.store.Open(s.ctx, s.sh.ID, b, claimB, helloB), relay.ErrFull)
 	s.is("nobody is confirmed", put(a, 2, nil), relay.ErrFull)
 	s.ok("the sender has a log of its own", s.store.Append(s.ctx, s.sh.ID, a, relay.SenderSide, []frame.Frame{s.sh.Frame(frame.Data, a, 0, nil)}))
-	s.ok("confirm a", s.store.Confirm(s.ctx, s.sh.ID, a, claimA))
+	s.ok("confirm a", s.store.Confirm(s.ctx, s.sh.ID, 0, a, claimA))
 	s.is("a large one", put(a, 2, make([]byte, 4000)), relay.ErrFull)
 	for seq := range uint64(8) {
 		s.ok("a small one", put(a, 2+seq, nil))

@@ -83,21 +83,27 @@ func (c *Create) public(v json.RawMessage) error {
 	return nil
 }
 
-// A Binding is the body that confirms a lane for a device claim.
+// A Binding is the body that confirms a lane for a device claim, under the offer
+// of an epoch and no other.
 type Binding struct {
+	Epoch uint64
 	Lane  [8]byte
 	Claim [32]byte // SHA-256 of the device claim
 }
 
 // Body returns the binding as JSON.
 func (c Binding) Body() []byte {
-	return body(map[string]string{"lane": hex.EncodeToString(c.Lane[:]), "claim": Text(c.Claim[:])})
+	return body(map[string]any{"epoch": c.Epoch, "lane": hex.EncodeToString(c.Lane[:]), "claim": Text(c.Claim[:])})
 }
 
 // ParseBinding reads a binding.
 func ParseBinding(b []byte) (Binding, error) {
 	var c Binding
 	err := object(b, readers{
+		"epoch": func(v json.RawMessage) (err error) {
+			c.Epoch, err = ParseNumber(string(v))
+			return err
+		},
 		"lane": func(v json.RawMessage) error {
 			s, err := text(v)
 			if err == nil && !ParseLane(&c.Lane, s) {
@@ -106,7 +112,7 @@ func ParseBinding(b []byte) (Binding, error) {
 			return err
 		},
 		"claim": fixed(c.Claim[:]),
-	}, "lane", "claim")
+	}, "epoch", "lane", "claim")
 	if err != nil {
 		return Binding{}, err
 	}

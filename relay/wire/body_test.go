@@ -29,7 +29,7 @@ func TestEveryBodyIsReadBackAsItWasWritten(t *testing.T) {
 		if got, err := ParseCreate(c.Body()); err != nil || !reflect.DeepEqual(got, c) {
 			t.Fatalf("create: %v\ngot  %+v\nwant %+v", err, got, c)
 		}
-		b := Binding{Lane: [8]byte(append(c.View[:7:7], 1)), Claim: c.Sender}
+		b := Binding{Epoch: rapid.Uint64Range(0, MaxNumber).Draw(t, "epoch"), Lane: [8]byte(append(c.View[:7:7], 1)), Claim: c.Sender}
 		if got, err := ParseBinding(b.Body()); err != nil || got != b {
 			t.Fatalf("binding: %v, got %+v, want %+v", err, got, b)
 		}
@@ -154,6 +154,7 @@ func FuzzCreate(f *testing.F) {
 
 func FuzzBinding(f *testing.F) {
 	f.Add(Binding{Lane: [8]byte{1}}.Body())
+	f.Add(Binding{Epoch: MaxNumber, Lane: [8]byte{1}}.Body())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := ParseBinding(b)
 		if again, _ := ParseBinding(c.Body()); err == nil && (again != c || c.Lane == [8]byte{}) {

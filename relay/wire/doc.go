@@ -34,7 +34,8 @@
 //	         lanes    number, 1 to MaxLanes; absent: DefaultLanes
 //	         ttl      seconds, 1 to MaxTTL; absent: DefaultTTL
 //	         public   an object, at most MaxPublic bytes; absent: none
-//	confirm  lane     16 hex digits, as in paths
+//	confirm  epoch    number: of the offer that the claim is for
+//	         lane     16 hex digits, as in paths
 //	         claim    32 bytes: SHA-256 of the device claim
 //	delete   h, over  32 bytes each: the proof that the sender has ended the share
 //
