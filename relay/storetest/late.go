@@ -22,8 +22,8 @@ func (s *suite) late() {
 		{"the offer that stands", (*lateShare).offerAgain, nil}, // the same again
 		{"the confirm of the claim that was handed back", (*lateShare).confirm, relay.ErrConflict},
 		{"the confirm of one under the offer before", (*lateShare).confirmBefore, relay.ErrConflict},
-		{"the sender's append", (*lateShare).appendOfSender, closedAnyhow},
-		{"the receiver's append", (*lateShare).appendOfReceiver, closedAnyhow},
+		{"the sender's append", (*lateShare).appendOfSender, errClosedAnyhow},
+		{"the receiver's append", (*lateShare).appendOfReceiver, errClosedAnyhow},
 		{"the claim", (*lateShare).claim, nil}, // as of whoever has the link: until the sender shuts it
 		{"the sealed taken", (*lateShare).taken, nil},
 		{"the shut", (*lateShare).shut, nil},
@@ -31,15 +31,15 @@ func (s *suite) late() {
 		l := s.lateShare(uint64(10 + i))
 		err := row.request(l)
 		if closed := (*relay.ClosedError)(nil); errors.As(err, &closed) {
-			err = closedAnyhow
+			err = errClosedAnyhow
 		}
 		s.is(row.what+" comes late", err, row.want)
 		l.servesTheNewcomers(row.what)
 	}
 }
 
-// closedAnyhow stands for any relay.ClosedError.
-var closedAnyhow = errors.New("the lane isn't open")
+// errClosedAnyhow stands for any relay.ClosedError.
+var errClosedAnyhow = errors.New("the lane isn't open")
 
 // A lateShare is one whose first claim, a, was confirmed and handed back, and
 // whose third offer has been claimed by b.
