@@ -66,7 +66,7 @@ func serveCommand(stderr io.Writer) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&s.listen, "listen", "127.0.0.1:8443", "address and port to listen on")
 	f.BoolVar(&s.plain, "plain-http", false, "serve without TLS: on loopback, or with --behind-proxy")
-	f.BoolVar(&s.proxied, "behind-proxy", false, "a proxy in front ends TLS; plain HTTP may listen on any address")
+	f.BoolVar(&s.proxied, "behind-proxy", false, "a proxy in front ends TLS; plain HTTP may listen on any address, and all clients count as one address prefix")
 	f.StringVar(&s.cert, "tls-cert", "", "certificate chain, PEM")
 	f.StringVar(&s.key, "tls-key", "", "its key, PEM")
 	f.StringVar(&s.publicURL, "public-url", "", "where people reach this relay, for its page")
