@@ -41,6 +41,7 @@ type piece struct {
 
 var (
 	errGone     = errors.New("this device has closed it")
+	errMute     = errors.New("nothing is heard of the other device")
 	errNotTaken = errors.New("the other device did not take it")
 )
 
@@ -195,6 +196,7 @@ func (p *path) send(ctx context.Context, frames []frame.Frame) error {
 		str.CancelWrite(codeDone)
 		str.CancelRead(codeDone)
 	})()
+	go p.watch(ctx)
 	if _, err := str.Write(appendPiece(nil, frames...)); err != nil {
 		return err
 	}
@@ -211,6 +213,28 @@ func (p *path) send(ctx context.Context, frames []frame.Frame) error {
 		return errNotTaken
 	}
 	return nil
+}
+
+// watch ends the connection when packets go out and none come in, until ctx ends. A
+// device that takes its time for an answer is none: it has acknowledged what it got,
+// and then no packets go out either.
+func (p *path) watch(ctx context.Context) {
+	tick := time.NewTicker(mute)
+	defer tick.Stop()
+	before := p.conn.ConnectionStats()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		now := p.conn.ConnectionStats()
+		if now.PacketsReceived == before.PacketsReceived && now.PacketsSent > before.PacketsSent {
+			p.conn.CloseWithError(codeMute, "")
+			return
+		}
+		before = now
+	}
 }
 
 // Close ends the path, once the other end has the answers that were given: a piece
@@ -250,6 +274,8 @@ func because(err error) error {
 	switch {
 	case errors.As(err, &app) && !app.Remote && app.ErrorCode == codeBroken:
 		return errBroken
+	case errors.As(err, &app) && !app.Remote && app.ErrorCode == codeMute:
+		return errMute
 	case errors.As(err, &app) && !app.Remote:
 		return errGone
 	case errors.As(err, &app) && app.ErrorCode == codeDone:
@@ -259,7 +285,7 @@ func because(err error) error {
 	case errors.As(err, &transport) && transport.Remote && transport.ErrorCode.IsCryptoError():
 		return fmt.Errorf("%w: it doesn't answer for it", ErrStranger)
 	case errors.As(err, &idle), errors.As(err, &handshake), errors.Is(err, context.DeadlineExceeded):
-		return errors.New("nothing was heard of the other device for too long")
+		return errMute
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, errBroken):
 		return fmt.Errorf("%w: %w", ErrStranger, err)
 	}

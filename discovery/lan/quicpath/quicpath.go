@@ -67,8 +67,8 @@
 // connection too soon. What was on the first stream is not answered.
 //
 // The connection ends with the application error 0 where all is well, 1 where a
-// proof is wrong, missing or late, 2 where an end doesn't keep to this page. The
-// reason is empty.
+// proof is wrong, missing or late, 2 where an end doesn't keep to this page, 3 where
+// nothing was heard of the other. The reason is empty.
 package quicpath
 
 import (
@@ -133,10 +133,16 @@ const (
 	// The other device is taken for gone when nothing was heard of it for so long.
 	// In one room there is no address translation whose memory has to be kept fresh:
 	// keep-alives only tell whether the other device is there. The dialler alone
-	// sends them, one packet and its answer every 10 seconds: 12 packets a minute.
-	// Phones that sleep lose the connection, and need one round trip for the next.
+	// sends them, one packet and its answer every 10 seconds: about 12 packets a
+	// minute. A phone that sleeps longer loses the connection, and needs one round
+	// trip for the next.
 	silence   = 20 * time.Second
 	keepAlive = 10 * time.Second
+
+	// Who has something to send wants to know sooner. A device that is there lets no
+	// packet stand for 5 seconds: QUIC sends what is not acknowledged again after
+	// 0.1, 0.2, 0.4 … seconds.
+	mute = 5 * time.Second
 
 	// How long Close waits for the other end to have the last answers. A device that
 	// is there has them in one round trip.
@@ -155,4 +161,5 @@ const (
 	codeDone     = 0
 	codeUnproven = 1
 	codeBroken   = 2
+	codeMute     = 3
 )

@@ -385,5 +385,6 @@ func proveAsDialler(ctx context.Context, conn *quic.Conn, sh *Share) (*quic.Stre
 	if _, err := str.Write(sh.proof(dialler, exporter)); err != nil {
 		return nil, err
 	}
-	return str, str.Close()
+	str.Close() // fails where the listener has read the proof already, and wants no more
+	return str, nil
 }
