@@ -122,41 +122,6 @@ func (d *Device) Load(id string) (Record, error) {
 	return DecodeRecord(b)
 }
 
-// Retarget returns a receiver's record with another state of its format: where to
-// put what has come, say. The vault is not touched. Where the format says that the
-// credential is in its place already, as after a crash, the record stays as it was,
-// so that it is put nowhere twice; where it can't tell, its error is returned.
-func (d *Device) Retarget(ctx context.Context, r Record, change func([]byte) ([]byte, error)) (Record, error) {
-	m, err := r.machine()
-	if err != nil {
-		return Record{}, err
-	}
-	t, ok := m.task()
-	v, receives := m.(receiverMachine)
-	if !ok || !receives {
-		return r, nil
-	}
-	if t.Do == share.Look {
-		format, err := d.Formats.Lookup(r.Preview.Format)
-		if err != nil {
-			return Record{}, err
-		}
-		if there, err := format.Provisioned(ctx, t.Key, t.State); err != nil || there {
-			return r, err
-		}
-	}
-	state, err := change(t.State)
-	if err != nil {
-		return Record{}, err
-	}
-	next, _ := v.Receiver.Step(d.Now(), d.Rand, share.Redirect{State: state})
-	if next.State.Ended() {
-		return r, nil // its time was up: Start sees to that
-	}
-	r.Machine = next.Marshal()
-	return r, nil
-}
-
 func save(v Vault, id string, r Record) error {
 	b, err := r.Encode()
 	if err != nil {

@@ -34,7 +34,7 @@ type Live struct {
 	timer   *time.Timer   // for the machine's next Woken; every step sets it
 	job     *job          // the task that is being done; nil: none
 	held    bool          // the task failed; the person has to do something
-	waiting []request     // they can't be answered before the job is
+	waiting []request     // they can't be taken before the job is done
 	first   atomic.Pointer[[]frame.Frame]
 
 	done chan struct{}
@@ -59,8 +59,9 @@ type Update struct {
 }
 
 type request struct {
-	event share.Event
-	done  chan error
+	event  share.Event
+	change func([]byte) ([]byte, error) // of a Redirect: makes its state
+	done   chan error
 }
 
 // ErrStopped is returned by Do where nobody drives the share.
@@ -97,11 +98,15 @@ func (d *Device) Start(ctx context.Context, id string, r Record, tell func(Updat
 }
 
 // Do brings an event to the share, and returns once its effects are saved and
-// on their way. A Decline or Redirect that comes while the format looks or
-// provisions waits for that, so that both sides hear the truth; where the format
-// can't tell, Do returns its error. If ctx ends first, it may still come to pass.
+// on their way. A Decline that comes while the format looks or provisions waits
+// for that, so that both sides hear the truth; where the format can't tell, Do
+// returns its error. If ctx ends first, it may still come to pass. A Redirect is
+// for Retarget.
 func (l *Live) Do(ctx context.Context, e share.Event) error {
-	q := request{e, make(chan error, 1)}
+	return l.bring(ctx, request{event: e, done: make(chan error, 1)})
+}
+
+func (l *Live) bring(ctx context.Context, q request) error {
 	select {
 	case l.events <- q:
 	case <-l.done:
@@ -165,8 +170,10 @@ func (l *Live) begin(ctx context.Context, workers *sync.WaitGroup, first []share
 	err := l.step(share.Woken{}, nil)
 	for _, e := range first {
 		if err == nil {
-			l.work(ctx, workers) // a format may have to tell whether it is too late
-			err = l.asked(request{e, make(chan error, 1)})
+			err = l.work(ctx, workers) // a format may have to tell whether it is too late
+		}
+		if err == nil {
+			err = l.asked(request{event: e, done: make(chan error, 1)})
 		}
 	}
 	return err
@@ -224,9 +231,11 @@ const lanes = 4
 
 // loop is the share: it steps until the share is settled or ctx ends.
 func (l *Live) loop(ctx context.Context, workers *sync.WaitGroup) error {
-	var err error
-	for err == nil {
-		l.work(ctx, workers)
+	for {
+		err := l.work(ctx, workers)
+		if err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -245,8 +254,10 @@ func (l *Live) loop(ctx context.Context, workers *sync.WaitGroup) error {
 				return settledErr
 			}
 		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
 }
 
 // tick is how long a share that waits for its time goes without looking at the
@@ -256,9 +267,14 @@ const tick = time.Minute
 // asked takes an event from outside, or lets it wait for the job.
 func (l *Live) asked(q request) error {
 	switch q.event.(type) {
-	case share.Decline, share.Redirect:
-		if l.job != nil && l.job.do != share.Ask {
-			l.waiting = append(l.waiting, q)
+	case share.Decline:
+		if l.untold() || l.job != nil && l.job.do != share.Ask {
+			l.wait(q)
+			return nil
+		}
+	case share.Redirect:
+		if q.change != nil && (l.untold() || l.job != nil) {
+			l.wait(q)
 			return nil
 		}
 	case share.Accept:
@@ -267,7 +283,30 @@ func (l *Live) asked(q request) error {
 			return nil
 		}
 	}
-	err := l.step(l.complete(q.event), nil)
+	return l.take(q)
+}
+
+// untold reports whether the format has yet to tell if the credential is in its place.
+func (l *Live) untold() bool {
+	t, ok := l.machine.task()
+	return ok && t.Do == share.Look
+}
+
+// wait lets a request wait for the job. A job that was held, for the format couldn't
+// tell, is tried once more for it.
+func (l *Live) wait(q request) {
+	l.held = false
+	l.waiting = append(l.waiting, q)
+}
+
+// take takes an event from outside that nothing has to be waited for.
+func (l *Live) take(q request) error {
+	e, err := l.complete(q)
+	if err != nil {
+		q.done <- err
+		return nil
+	}
+	err = l.step(e, nil)
 	q.done <- err
 	return err
 }
@@ -280,16 +319,16 @@ func (l *Live) preview() (share.Preview, error) {
 	return share.Preview{}, share.ErrPreview
 }
 
-// complete adds to an event what only the record knows.
-func (l *Live) complete(e share.Event) share.Event {
-	switch v := e.(type) {
+// complete adds to an event what only the record and the machine know.
+func (l *Live) complete(q request) (share.Event, error) {
+	switch v := q.event.(type) {
 	case share.Accept:
 		v.Claim = l.record.Claim()
-		return v
+		return v, nil
 	case share.Redirect:
-		l.held = false
+		return l.redirect(q.change)
 	}
-	return e
+	return q.event, nil
 }
 
 // step is the order that everything rests on: step, save, send, tell.

@@ -36,19 +36,33 @@ type result struct {
 
 // work starts the outstanding task, unless it is being done already or waits for
 // the person. What isn't outstanding any more is stopped: a share that was
-// cancelled asks no issuer again.
-func (l *Live) work(ctx context.Context, workers *sync.WaitGroup) {
+// cancelled asks no issuer again, and what has waited for that is taken.
+func (l *Live) work(ctx context.Context, workers *sync.WaitGroup) error {
 	t, ok := l.machine.task()
 	if l.job != nil {
 		if ok && l.doing(t) {
-			return
+			return nil
 		}
-		l.job.stop()
-		l.job = nil
+		if err := l.drop(); err != nil {
+			return err
+		}
+		t, ok = l.machine.task()
 	}
-	if !ok || l.held {
-		return
+	if ok && !l.held {
+		l.start(ctx, workers, t)
 	}
+	return nil
+}
+
+// drop stops the job, and takes what has waited for it.
+func (l *Live) drop() error {
+	l.job.stop()
+	l.job = nil
+	return l.release()
+}
+
+// start starts a task.
+func (l *Live) start(ctx context.Context, workers *sync.WaitGroup, t share.Task) {
 	ctx, stop := context.WithCancel(ctx)
 	j := &job{t.Do, t.Key, stop}
 	l.job = j
@@ -180,7 +194,10 @@ func (l *Live) worked(r result) error {
 			l.job, l.held = nil, true
 		}
 		l.update(Update{Err: r.err, Held: l.held}, nil)
-		if r.job.do == share.Look || r.again {
+		switch {
+		case r.job.do == share.Ask && len(l.waiting) > 0:
+			return l.drop() // between two tries: the next one begins with what is changed
+		case r.job.do == share.Look || r.again:
 			l.refuse(r.err)
 			return nil
 		}
@@ -198,9 +215,7 @@ func (l *Live) release() error {
 	waited := l.waiting
 	l.waiting = nil
 	for _, q := range waited {
-		err := l.step(l.complete(q.event), nil)
-		q.done <- err
-		if err != nil {
+		if err := l.take(q); err != nil {
 			return err
 		}
 	}

@@ -43,7 +43,8 @@ type (
 	// Relinquish: the receiver's person hands the claim back, for another device.
 	Relinquish struct{}
 
-	// Redirect: the receiver's person wants it provisioned elsewhere.
+	// Redirect: the receiver's person wants it provisioned elsewhere. The format goes
+	// on from this state, made of the one that it has by then (Receiver.Placing).
 	Redirect struct{ State []byte }
 
 	// Copied: the vault turned out to be a copy or a restored backup.

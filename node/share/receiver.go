@@ -117,6 +117,15 @@ func (r Receiver) Decision() Decision {
 	return Decision{Over: r.Proof}
 }
 
+// Placing returns the format's state of a share that has its grant and isn't in its
+// place yet: what a Redirect replaces.
+func (r Receiver) Placing() (state []byte, ok bool) {
+	if r.State != Provisioning {
+		return nil, false
+	}
+	return r.find(r.Grant).Turn.State, true
+}
+
 // Task returns what the world has to do for the share now.
 func (r Receiver) Task() (Task, bool) {
 	if r.Copied {
