@@ -52,7 +52,8 @@ var rooms = map[string]room{
 		"vault, relay and lan are given by commands, so that wallet, browser and simulation give their own"},
 
 	"simulations/wire":        {nil, "a leaf: packets, whatever is in them"},
-	"simulations/bench":       {[]string{"simulations/wire"}, "it runs the real programs, and sees what a person sees"},
+	"simulations/programs":    {nil, "it knows the programs by their flags and words alone; where they run is given"},
+	"simulations/bench":       {[]string{"simulations/programs", "simulations/wire"}, "it runs the real programs, and sees what a person sees"},
 	"simulations/bench/empty": {nil, "a program that does nothing"},
 
 	"vectortest": {nil, "a leaf, for tests: vectors are made and compared in one way, whatever is in them"},
@@ -72,9 +73,9 @@ var outside = []struct {
 	why   string
 }{
 	{"net/http", []string{"relay", "relay/mailbox", "relay/liar", "cmd/sparekey", "cmd/sparekey-relay"}, "the browser does without it; formats are given an HTTP function"},
-	{"net", []string{"relay", "relay/mailbox", "relay/liar", "node/vault", "discovery/lan/quicpath", "simulations/wire", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
-	{"os", []string{"relay", "relay/roots", "node/vault", "node/credential", "relay/disk", "simulations/wire", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay", "crash", "vectortest", "discovery/lan/quicpath"}, "files belong to the vault, to formats and to stores; quicpath sets a variable that keeps quic-go from printing"},
-	{"crypto/rand", []string{"relay", "relay/disk", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
+	{"net", []string{"relay", "relay/mailbox", "relay/liar", "node/vault", "discovery/lan/quicpath", "simulations/wire", "simulations/programs", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
+	{"os", []string{"relay", "relay/roots", "node/vault", "node/credential", "relay/disk", "simulations/wire", "simulations/programs", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay", "crash", "vectortest", "discovery/lan/quicpath"}, "files belong to the vault, to formats and to stores; quicpath sets a variable that keeps quic-go from printing"},
+	{"crypto/rand", []string{"relay", "relay/disk", "simulations/programs", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
 	{"github.com/cockroachdb/pebble", []string{"relay/disk"}, "one outside library in one room"},
 	{"github.com/flynn/noise", []string{"noise"}, "one outside library in one room"},
 	{"github.com/quic-go/quic-go", []string{"discovery/lan/quicpath"}, "one outside library in one room"},

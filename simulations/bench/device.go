@@ -3,116 +3,29 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sparekey/sparekey/simulations/programs"
 	"github.com/sparekey/sparekey/simulations/wire"
 )
 
-// A device is a sparekey process on a host.
-type device struct {
-	cmd    *exec.Cmd
-	lines  *bufio.Scanner
-	stderr bytes.Buffer
-	began  time.Time
+// device returns a device whose vault is in home.
+func (s *setting) device(bin, home string) programs.Device {
+	return programs.Device{Bin: bin, Home: home, User: s.dir, Roots: s.certificates.Roots}
 }
 
-// program returns a command of sparekey's for a device whose vault is in home.
-func (s *setting) program(bin, home string, args ...string) *exec.Cmd {
-	c := exec.Command(filepath.Join(bin, "sparekey"), append([]string{"--json", "--home", home}, args...)...)
-	c.Env = []string{"HOME=" + s.dir, "XDG_CONFIG_HOME=" + filepath.Join(s.dir, "config"), "SSL_CERT_FILE=" + s.rootsFile(), "PATH=" + os.Getenv("PATH")}
-	return c
-}
-
-// start starts sparekey on a host; what it says is read line by line.
-func (s *setting) start(h *wire.Host, bin, home string, args ...string) (*device, error) {
-	d := &device{cmd: s.program(bin, home, args...)}
-	out, err := d.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	d.cmd.Stderr = &d.stderr
-	d.lines = bufio.NewScanner(out)
-	d.lines.Buffer(nil, 1<<20)
-	d.began = time.Now()
-	return d, h.Start(d.cmd)
-}
-
-// said waits for a line of a type and returns when it came, with the link in it.
-func (d *device) said(kind string) (when time.Time, link string, err error) {
-	for d.lines.Scan() {
-		when = time.Now()
-		var line struct{ Type, Link, Message string }
-		if err := json.Unmarshal(d.lines.Bytes(), &line); err != nil {
-			return when, "", fmt.Errorf("sparekey said what is no JSON: %s", d.lines.Bytes())
-		}
-		switch line.Type {
-		case kind:
-			return when, line.Link, nil
-		case "error":
-			return when, "", fmt.Errorf("sparekey failed: %s", line.Message)
-		}
-	}
-	return when, "", fmt.Errorf("sparekey ended before it said %s: %s", kind, d.stderr.String())
-}
-
-// end waits for the process.
-func (d *device) end() error {
-	for d.lines.Scan() {
-	}
-	if err := d.cmd.Wait(); err != nil {
-		return fmt.Errorf("sparekey ended with %w: %s", err, d.stderr.String())
-	}
-	return nil
-}
-
-// A relay is a sparekey-relay process on a host.
-type relay struct {
-	cmd *exec.Cmd
-	url string
-}
-
-func (s *setting) relay(h *wire.Host, bin string, args ...string) (*relay, error) {
+// relay starts a relay on a host, with a store of its own.
+func (s *setting) relay(h *wire.Host, bin string, args ...string) (*programs.Relay, error) {
 	data, err := os.MkdirTemp(s.dir, "relay-")
 	if err != nil {
 		return nil, err
 	}
-	args = append([]string{"serve", "--listen", h.Addr.String() + ":0", "--data", data, "--max-creates", "-1", "--max-guesses", "-1"}, args...)
-	r := &relay{cmd: exec.Command(filepath.Join(bin, "sparekey-relay"), args...)}
-	stderr, err := r.cmd.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := h.Start(r.cmd); err != nil {
-		return nil, err
-	}
-	lines := bufio.NewScanner(stderr)
-	for lines.Scan() {
-		if url, ok := strings.CutPrefix(lines.Text(), "sparekey-relay: serving "); ok {
-			r.url = url
-			go func() {
-				for lines.Scan() {
-				}
-			}()
-			return r, nil
-		}
-	}
-	r.stop()
-	return nil, fmt.Errorf("the relay did not start: %s", lines.Text())
-}
-
-func (r *relay) stop() {
-	r.cmd.Process.Kill()
-	r.cmd.Wait()
+	return programs.Serve(h, bin, h.Addr.String()+":0", data, args...)
 }
 
 // A watch sees a file appear in a folder.

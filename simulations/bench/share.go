@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sparekey/sparekey/simulations/programs"
 	"github.com/sparekey/sparekey/simulations/wire"
 )
 
@@ -22,7 +24,7 @@ type way struct {
 	trips       float64 // goals
 	fixed       time.Duration
 	bin         string // of the programs
-	relay       *relay
+	relay       *programs.Relay
 	whole, last [][]time.Duration // by rtt, a value a run: from the start; from the gesture
 }
 
@@ -59,12 +61,12 @@ func shares(o options) (rows []row, err error) {
 	for _, w := range all {
 		args := []string{"--plain-http"}
 		if w.tls {
-			args = []string{"--tls-cert", s.certFile(), "--tls-key", s.keyFile()}
+			args = []string{"--tls-cert", s.certificates.Cert, "--tls-key", s.certificates.Key}
 		}
 		if w.relay, err = s.relay(s.Host(relayHost), w.bin, args...); err != nil {
 			return nil, err
 		}
-		defer w.relay.stop()
+		defer w.relay.Kill()
 		w.whole, w.last = make([][]time.Duration, len(rtts)), make([][]time.Duration, len(rtts))
 	}
 	floors := newFloor(s)
@@ -158,10 +160,10 @@ func (s *setting) share(w *way) (whole, last time.Duration, err error) {
 	// The folder stays until the end of all: a file system is slow to make files
 	// where many have just been removed (ext4 doesn't use their inodes for 5 s).
 	file, placed := filepath.Join(dir, "key"), filepath.Join(dir, "placed")
-	sender, receiver := filepath.Join(dir, "sender"), filepath.Join(dir, "receiver")
+	sender, receiver := s.device(w.bin, filepath.Join(dir, "sender")), s.device(w.bin, filepath.Join(dir, "receiver"))
 	content := make([]byte, w.size)
 	rand.Read(content)
-	err = errors.Join(os.WriteFile(file, content, 0o600), os.Mkdir(placed, 0o700), s.program(w.bin, sender, "list").Run(), s.program(w.bin, receiver, "list").Run())
+	err = errors.Join(os.WriteFile(file, content, 0o600), os.Mkdir(placed, 0o700), sender.Command("list").Run(), receiver.Command("list").Run())
 	if err != nil {
 		return 0, 0, err
 	}
@@ -169,21 +171,24 @@ func (s *setting) share(w *way) (whole, last time.Duration, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	giver, err := s.start(s.Host(senderHost), w.bin, sender, "share", file, "--relay", w.relay.url, "--yes")
+	defer see.f.Close()
+	ctx, cancel := context.WithTimeoutCause(context.Background(), shareTime, fmt.Errorf("a share takes more than %v", shareTime))
+	defer cancel()
+	giver, err := programs.Start(s.Host(senderHost), sender.Command("share", file, "--relay", w.relay.URL, "--yes"))
 	if err != nil {
 		return 0, 0, err
 	}
-	defer giver.cmd.Process.Kill()
-	_, link, err := giver.said("share.offered")
+	defer giver.Kill()
+	offered, err := giver.Said(ctx, "share.offered")
 	if err != nil {
 		return 0, 0, err
 	}
-	taker, err := s.start(s.Host(receiverHost), w.bin, receiver, "receive", link, "--yes", "-o", filepath.Join(placed, "got"))
+	taker, err := programs.Start(s.Host(receiverHost), receiver.Command("receive", offered.Link, "--yes", "-o", filepath.Join(placed, "got")))
 	if err != nil {
 		return 0, 0, err
 	}
-	defer taker.cmd.Process.Kill()
-	gesture, _, err := taker.said("share.viewed")
+	defer taker.Kill()
+	viewed, err := taker.Said(ctx, "share.viewed")
 	if err != nil {
 		return 0, 0, err
 	}
@@ -193,10 +198,14 @@ func (s *setting) share(w *way) (whole, last time.Duration, err error) {
 			when <- t
 		}
 	}()
-	if err := errors.Join(taker.end(), giver.end()); err != nil {
-		see.f.Close()
-		return 0, 0, err
+	for _, p := range []*programs.Process{taker, giver} {
+		if _, err := p.End(ctx); err != nil {
+			return 0, 0, err
+		}
 	}
 	placedAt := <-when
-	return placedAt.Sub(giver.began), placedAt.Sub(gesture), nil
+	return placedAt.Sub(giver.Began), placedAt.Sub(viewed.When), nil
 }
+
+// shareTime bounds one share, which takes a second on the slowest machine.
+const shareTime = time.Minute
