@@ -35,6 +35,7 @@ var rooms = map[string]room{
 
 	"discovery/lan/quicpath": {[]string{"discovery", "noise/frame"}, "it carries frames it can't open, and knows of a share what proves a path"},
 	"discovery/lan/beacon":   {nil, "a leaf: it finds who answers for a tag, and knows neither shares nor keys"},
+	"discovery/pathtest":     {[]string{"discovery", "noise/frame"}, "paths within a process, for tests: whoever uses paths is given these"},
 
 	"fallback":   {[]string{"discovery", "noise/frame"}, "policy over paths, and nothing else"},
 	"node/share": {[]string{"noise", "noise/frame"}, "no sockets, clock, disk; not even discovery"},

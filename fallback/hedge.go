@@ -138,10 +138,14 @@ func (t *track) piece(items []item) []item {
 
 // after returns how long it is until an item that a path lacks goes there.
 func (r *run) after(t *track, it item, now time.Time) time.Duration {
-	best := r.best(it.Candidate(), now)
+	c := it.Candidate()
+	best := r.best(c, now)
+	_, refused := t.failed[errand{candidate: c}]
 	switch {
 	case it.urgent || best == t:
 		return 0
+	case t.box == nil && !t.met[c] && !refused && !t.shunned(now):
+		return 0 // it races, or it would never be known for better
 	case best == nil && !(t.shunned(now) && r.boxWorks(now)):
 		return 0
 	}

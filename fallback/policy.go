@@ -11,22 +11,25 @@ import (
 //	offer, handshake              at once                     at once
 //	claim that isn't judged yet   at once                     at once
 //	end of the share              at once                     at once
-//	any other, one path carries   when it is overdue there    at once where it carries, else when it is overdue there
-//	any other, none carries       at once                     at once; of a route that flaps, when it is overdue at a mailbox that works
+//	any other, one path carries   when it is overdue there    at once where it carries and where it is new, else when it is overdue there
+//	any other, none carries       at once                     at once; on a shunned route, when it is overdue at a mailbox that works
 //	decision                      at once                     never
 //	ack, taken                    never                       at once, where the frames came from
 //
 // A direct path carries a candidate's frames once it has brought something of this
 // candidate that authenticated, for then the other device is at its end; of several,
-// the one that is acknowledged fastest. It carries no more while it is silent: a
-// frame is under way there for longer than would be overdue. It does not carry while
-// what it was last given was refused, or while its route is shunned.
+// the fastest. One that has brought nothing of it yet is new: it may be another
+// device's, or the best. A path carries no more while it is silent: a
+// frame is under way there for longer than would be overdue. Nor does
+// it carry, or count as new, while what it was last given was refused, or while its
+// route is shunned.
 //
 // A frame is overdue that one path was given and that has not left the load after
-// twice the round trip, or after minHedge. It left the load by an acknowledgement
-// from end to end, so what a path says of itself doesn't matter: one that swallows
-// frames costs this time. Where one frame of a candidate is due, so are those before
-// it: a mailbox takes no log with a gap.
+// twice the round trip, or after minHedge. The round trip is what a direct path takes
+// to answer, and what it took for a frame to leave the load that one path alone was
+// given. A frame leaves the load by an acknowledgement from end to end, so what a path
+// says of itself doesn't matter: one that swallows frames costs this time. Where one
+// frame of a candidate is due, so are those before it, as a reader takes them in turn.
 const (
 	// An acknowledgement comes after a round trip and a save at the other device.
 	// Twice the round trip leaves room for a slow disk; below minHedge nobody
@@ -79,8 +82,8 @@ const (
 	// given so long to take it too. Who has no internet doesn't wait for more.
 	boxPatience = 2 * time.Second
 
-	// Who has not the last word stays for so long after the last thing that came
-	// by a direct path: it may come again, if the answer to it was lost.
+	// Who hasn't the last word stays for so long after the last thing that came by
+	// a direct path: the word is on its way, or comes again if the answer was lost.
 	linger = time.Second
 )
 

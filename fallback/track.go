@@ -29,9 +29,9 @@ type track struct {
 
 	unjudged [][]frame.Candidate // whom the pieces were of that it brought and nobody has judged yet; guarded by Carrier.mu
 	met      map[frame.Candidate]bool
-	heard    time.Time // when something of it was judged last
+	heard    time.Time // when something that it brought was judged last, or it answered
 	blame    int
-	round    time.Duration // from giving a frame to its acknowledgement; 0: unknown
+	round    time.Duration // from giving a frame to its answer or acknowledgement; 0: unknown
 
 	replies   []frame.Frame
 	replying  bool
@@ -233,6 +233,10 @@ func (r *run) take(res result) {
 		return
 	}
 	delete(t.failed, res.errand)
+	if t.direct != nil { // its answer comes when an acknowledgement does, and leaves no doubt which path it was
+		t.sample(time.Since(t.begun))
+		t.heard = time.Now()
+	}
 	for _, it := range res.sent {
 		t.has[it.sum] = time.Now()
 	}
