@@ -18,8 +18,9 @@ func (h *Handler) readJSON(x *exchange) ([]byte, error) {
 	return b, nil
 }
 
-// readFrames returns the frames of a request's body. release gives back what
-// they took of the bound for all bodies, and is to be called in any case.
+// readFrames returns the frames of a request's body, which are to be written.
+// release gives back what they took of the bound for all bodies, and is to be
+// called in any case.
 func (h *Handler) readFrames(x *exchange) (frames []frame.Frame, release func(), err error) {
 	m := &metered{r: http.MaxBytesReader(x.w, x.r.Body, wire.MaxBody), slots: &h.bodies}
 	frames, err = frame.NewReader(m).ReadAll(wire.MaxFrames)
@@ -28,6 +29,8 @@ func (h *Handler) readFrames(x *exchange) (frames []frame.Frame, release func(),
 		err = h.unavailable(x, "too much is being sent at once")
 	case err != nil:
 		err = h.unreadable(x, err)
+	default:
+		err = h.spend(x, m.free+m.taken)
 	}
 	h.metrics.framesIn.Add(len(frames))
 	return frames, m.release, err

@@ -37,6 +37,8 @@ type Quotas struct {
 	Guesses     int   // wrong capabilities a minute from one address prefix; 0: 600
 	GuessBurst  int   // at once; 0: 600
 	Prefixes    int   // address prefixes remembered, the least recent forgotten first; 0 and below: 16,384
+	WriteBytes  int   // bytes that writes bring a minute from one address prefix but loopback, and writeCost each; 0: 8 MiB
+	WriteBurst  int   // at once; 0: 64 MiB
 	Open        int   // streams and held views at once from one address prefix but loopback; 0: 4,000
 	Streams     int   // streams at once; 0: 20,000
 	Waiters     int   // held views at once; 0: 10,000
@@ -53,6 +55,8 @@ func (q Quotas) withDefaults() Quotas {
 	def(&q.CreateBurst, 300)
 	def(&q.Guesses, 600)
 	def(&q.GuessBurst, 600)
+	def(&q.WriteBytes, 8<<20)
+	def(&q.WriteBurst, 64<<20)
 	def(&q.Open, 4_000)
 	def(&q.Streams, 20_000)
 	def(&q.Waiters, 10_000)

@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"context"
+	"strconv"
 
 	"github.com/sparekey/sparekey/fault"
 	"github.com/sparekey/sparekey/noise/frame"
@@ -109,6 +110,9 @@ func (h *Handler) close(x *exchange) error {
 	}
 	if err := one(frames, frame.Taken, x.lane(), 0); err != nil {
 		return err
+	}
+	if len(frames[0]) > wire.MaxClosing {
+		return wire.NewProblem(wire.TooLarge, "a closing frame has at most "+strconv.Itoa(wire.MaxClosing)+" bytes")
 	}
 	if r.heir {
 		return h.closeAgain(x, closing(st, x.lane()), frames[0])

@@ -34,6 +34,9 @@ func (h *Handler) create(x *exchange) error {
 		Offer: offer, View: c.View, Sender: c.Sender, Lanes: c.Lanes, Public: c.Public,
 		TTL: c.TTL, Expires: h.cfg.Now().Add(c.TTL),
 	}
+	if err := h.spend(x, int64(len(b))); err != nil {
+		return err
+	}
 	ctx := x.r.Context()
 	if err := h.store.Create(ctx, x.id(), m); err != nil {
 		return err
@@ -150,6 +153,9 @@ func (h *Handler) confirm(x *exchange) error {
 	c, err := wire.ParseBinding(b)
 	if err != nil {
 		return h.unreadable(x, err)
+	}
+	if err := h.spend(x, int64(len(b))); err != nil {
+		return err
 	}
 	return h.done(x, h.store.Confirm(x.r.Context(), x.id(), c.Epoch, frame.Candidate(c.Lane), c.Claim))
 }

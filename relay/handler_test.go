@@ -192,6 +192,8 @@ func TestAFrameMustFitItsPath(t *testing.T) {
 	r.want("a body over its bound", 413, "PUT", c.entry(wire.Receiver, 2), c.holder(), endless)
 	large := frame.New(frame.Offer, frame.Candidate{}, 1, make([]byte, wire.MaxOffer))
 	r.want("an offer over its bound", 413, "PUT", wire.Path{Place: wire.Offer, ID: s.id, Seq: 1}, s.asSender(), frame.Append(nil, large))
+	large = frame.New(frame.Taken, c.c, 0, make([]byte, wire.MaxClosing))
+	r.want("a closing frame over its bound", 413, "DELETE", c.lane(), s.asSender(), frame.Append(nil, large))
 	r.open("GET", s.at(wire.Claims).String(), s.asSender(), nil).want("nothing of it was stored", c.handshake(), c.data(1))
 }
 

@@ -16,9 +16,9 @@ import (
 // A limiter counts what address prefixes do. It knows them by an HMAC under a
 // key that it replaces every hour, and with the key it forgets all it counted.
 type limiter struct {
-	creates, guesses rule
-	size             int
-	open             int // negative: no bound
+	creates, guesses, writes rule
+	size                     int
+	open                     int // negative: no bound
 
 	mu     sync.Mutex
 	key    [32]byte
@@ -43,9 +43,11 @@ func perMinute(n, burst int) rule {
 	return rule{rate.Limit(n) / 60, burst}
 }
 
+func (r rule) fresh() *rate.Limiter { return rate.NewLimiter(r.limit, r.burst) }
+
 type counter struct {
-	name             prefix
-	creates, guesses *rate.Limiter
+	name                     prefix
+	creates, guesses, writes *rate.Limiter
 }
 
 // keyLife is how long a limiter knows anybody.
@@ -53,25 +55,39 @@ const keyLife = time.Hour
 
 func newLimiter(q Quotas) *limiter {
 	return &limiter{
-		creates: perMinute(q.Creates, q.CreateBurst), guesses: perMinute(q.Guesses, q.GuessBurst), size: q.Prefixes,
-		open: q.Open, held: map[prefix]int{},
+		creates: perMinute(q.Creates, q.CreateBurst), guesses: perMinute(q.Guesses, q.GuessBurst), writes: perMinute(q.WriteBytes, q.WriteBurst),
+		size: q.Prefixes, open: q.Open, held: map[prefix]int{},
 	}
 }
 
 // create counts a create, guess a wrong capability. They return how long to
 // wait before the next one; 0: this one is within the limit.
 func (l *limiter) create(a netip.Addr, now time.Time) time.Duration {
-	return l.take(a, now, func(c *counter) *rate.Limiter { return c.creates })
+	return l.take(a, now, 1, func(c *counter) *rate.Limiter { return c.creates })
 }
 
 func (l *limiter) guess(a netip.Addr, now time.Time) time.Duration {
-	return l.take(a, now, func(c *counter) *rate.Limiter { return c.guesses })
+	return l.take(a, now, 1, func(c *counter) *rate.Limiter { return c.guesses })
 }
 
-func (l *limiter) take(a netip.Addr, now time.Time, which func(*counter) *rate.Limiter) time.Duration {
+// write counts bytes to be written, as create does. More than may come at once
+// waits for all of that. A small write finds room sooner than a large one, so
+// that whoever floods a network's bound holds up an end of a share the least.
+func (l *limiter) write(a netip.Addr, bytes int, now time.Time) time.Duration {
+	if l.writes.limit == rate.Inf || anyone(a) {
+		return 0
+	}
+	return l.take(a, now, min(bytes, l.writes.burst), func(c *counter) *rate.Limiter { return c.writes })
+}
+
+// anyone reports whether an address may stand for everybody: loopback, where a
+// proxy may be, and none.
+func anyone(a netip.Addr) bool { return !a.IsValid() || a.Unmap().IsLoopback() }
+
+func (l *limiter) take(a netip.Addr, now time.Time, n int, which func(*counter) *rate.Limiter) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := which(l.counter(a, now)).ReserveN(now, 1)
+	r := which(l.counter(a, now)).ReserveN(now, n)
 	wait := r.DelayFrom(now)
 	if wait > 0 {
 		r.CancelAt(now)
@@ -80,10 +96,9 @@ func (l *limiter) take(a netip.Addr, now time.Time, which func(*counter) *rate.L
 }
 
 // hold counts what one address prefix has open at once: streams and held views.
-// It returns what ends that; nil: the prefix has enough open. Loopback, where a
-// proxy may stand, has no bound.
+// It returns what ends that; nil: the prefix has enough open. Loopback has no bound.
 func (l *limiter) hold(a netip.Addr, now time.Time) (end func()) {
-	if l.open < 0 || !a.IsValid() || a.Unmap().IsLoopback() {
+	if l.open < 0 || anyone(a) {
 		return func() {}
 	}
 	l.mu.Lock()
@@ -123,7 +138,7 @@ func (l *limiter) counter(a netip.Addr, now time.Time) *counter {
 		oldest := l.recent.Remove(l.recent.Back()).(*counter)
 		delete(l.known, oldest.name)
 	}
-	c := &counter{name, rate.NewLimiter(l.creates.limit, l.creates.burst), rate.NewLimiter(l.guesses.limit, l.guesses.burst)}
+	c := &counter{name, l.creates.fresh(), l.guesses.fresh(), l.writes.fresh()}
 	l.known[name] = l.recent.PushFront(c)
 	return c
 }
@@ -171,6 +186,18 @@ func (h *Handler) occupy(x *exchange, s *slots, full string) (leave func(), err 
 		return nil, x.limited(openRetry)
 	}
 	return func() { end(); s.leave(1) }, nil
+}
+
+// writeCost is what a write costs beyond its body: a mailbox's record is written
+// anew with each.
+const writeCost = 4 << 10
+
+// spend counts a request that is to be written against its network's bound.
+func (h *Handler) spend(x *exchange, body int64) error {
+	if wait := h.limiter.write(h.cfg.ClientAddr(x.r), int(body)+writeCost, h.cfg.Now()); wait > 0 {
+		return x.limited(wait)
+	}
+	return nil
 }
 
 // openRetry is when to try again after a network has had enough open.

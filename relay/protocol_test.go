@@ -160,6 +160,75 @@ func TestALogIsFullWhereTheProtocolPageSaysSo(t *testing.T) {
 	}
 }
 
+// TestAMailboxsLifeIsBoundedWhereTheProtocolPageSaysSo writes and erases in a
+// mailbox of a relay as it is by default, until there is no room for the rest.
+func TestAMailboxsLifeIsBoundedWhereTheProtocolPageSaysSo(t *testing.T) {
+	page, err := os.ReadFile("PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := regexp.MustCompile(`\| bytes of frames of one side in a mailbox's whole life, those erased too \| (\d+) MiB for the sender and (\d+) MiB .* beyond, (\d+) bytes in frames of at most (\d+)`)
+	told := row.FindStringSubmatch(string(page))
+	if told == nil {
+		t.Fatal("PROTOCOL.md doesn't say how much a mailbox takes")
+	}
+	var n [5]int
+	for i, s := range told[1:] {
+		n[i], _ = strconv.Atoi(s)
+	}
+	more, small := n[2], n[3]
+	for _, c := range []struct {
+		side        relay.Side
+		confirmed   bool
+		bound, more int
+	}{
+		{relay.SenderSide, false, n[0] << 20, more},
+		{relay.SenderSide, true, n[0] << 20, more},
+		{relay.ReceiverSide, false, n[1] << 20 / 2, 0},
+		{relay.ReceiverSide, true, n[1] << 20, more},
+	} {
+		large, all := life(c.side, c.confirmed, small)
+		if large > c.bound || large <= c.bound-small-1 || all > c.bound+c.more || all <= c.bound+c.more-frame.HeaderSize {
+			t.Errorf("side %d, confirmed %v: %d bytes in large frames, %d in all; the page says %d and %d", c.side, c.confirmed, large, all, c.bound, c.bound+c.more)
+		}
+	}
+}
+
+// life appends on one side of a mailbox until its life has no room for the
+// smallest frame, and returns how many bytes were taken in frames larger than
+// small, and in all.
+func life(side relay.Side, confirmed bool, small int) (large, all int) {
+	lane := frame.Candidate{1}
+	r := relay.NewRecord(relay.Mailbox{Offer: frame.New(frame.Offer, frame.Candidate{}, 0, nil), Lanes: 4})
+	for size, seq := 60_000, uint64(0); all < 1<<28; {
+		r.Open[lane] = relay.Lane{Logs: r.Open[lane].Logs} // open, as the first frame finds it
+		if confirmed {
+			r.Confirmed = lane
+		}
+		f := frame.New(frame.Data, lane, seq, make([]byte, size-frame.HeaderSize))
+		_, err := r.Append(lane, side, []frame.Frame{f}, nil, relay.Limits{}.WithDefaults())
+		switch {
+		case err == nil:
+			if seq++; size > small {
+				large += size
+			}
+			all += size
+		case seq > 0: // the log may be full
+			r.NextOffer(frame.New(frame.Offer, frame.Candidate{}, r.Epoch+1, nil))
+			seq = 0
+		case size > small+1:
+			size = max(small+1, size/2)
+		case size > small:
+			size = small
+		case size > frame.HeaderSize:
+			size = max(frame.HeaderSize, size/2)
+		default:
+			return large, all
+		}
+	}
+	return large, all
+}
+
 var (
 	calls    = regexp.MustCompile("`(GET|PUT|DELETE) (/[^?`]+)")
 	statuses = regexp.MustCompile(`\b[2-5][0-9][0-9]\b`)

@@ -16,6 +16,7 @@ type Limits struct {
 	LogFrames int   // frames in one side's log of a lane; 0: 256
 	LogBytes  int   // bytes in one side's log of a lane; 0: 4 MiB
 	Claims    int   // frames that receivers may append in a mailbox's whole life; 0: 65,536
+	LifeBytes int64 // bytes of frames that one side may append in a mailbox's whole life; 0: 32 MiB
 	Mailboxes int   // mailboxes at once, tombstones left out; 0: 1,000,000
 	Names     int   // mailboxes and tombstones at once; 0: 4 × Mailboxes
 	Bytes     int64 // bytes of all frames, or, on a disk, of all files; 0: 16 GiB
@@ -33,6 +34,9 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.Claims, 1<<16)
 	def(&l.Mailboxes, 1_000_000)
 	def(&l.Names, 4*l.Mailboxes)
+	if l.LifeBytes == 0 {
+		l.LifeBytes = 32 << 20
+	}
 	if l.Bytes == 0 {
 		l.Bytes = 16 << 30
 	}
@@ -69,6 +73,7 @@ type Record struct {
 	Open      map[frame.Candidate]Lane `cbor:"11,keyasint"`
 	Closings  []frame.Frame            `cbor:"12,keyasint"`
 	Claims    uint64                   `cbor:"13,keyasint"` // number of the next frame that a receiver appends
+	Written   [2]uint64                `cbor:"14,keyasint"` // bytes of frames ever appended: the sender's, all receivers'
 }
 
 // A Lane is an open lane, but for its logs.
@@ -189,7 +194,7 @@ func (r *Record) Append(id frame.Candidate, side Side, frames []frame.Frame, hav
 	if !open {
 		return nil, r.notOpen(id)
 	}
-	extent, claims := lane.Logs[side-1], r.Claims
+	extent, claims, written := lane.Logs[side-1], r.Claims, r.Written[side-1]
 	var entries []Entry
 	for _, f := range frames {
 		slot := Slot{id, side, f.Seq()}
@@ -206,7 +211,7 @@ func (r *Record) Append(id frame.Candidate, side Side, frames []frame.Frame, hav
 			}
 			continue
 		}
-		if !fits(extent, f, l) || side == ReceiverSide && !r.countable(id, claims, f, l) {
+		if !fits(extent, f, l) || !r.payable(id, side, written, f, l) || side == ReceiverSide && !r.countable(id, claims, f, l) {
 			return nil, ErrFull
 		}
 		e := Entry{Slot: slot, Frame: f}
@@ -216,9 +221,10 @@ func (r *Record) Append(id frame.Candidate, side Side, frames []frame.Frame, hav
 		entries = append(entries, e)
 		extent.Frames++
 		extent.Bytes += uint64(len(f))
+		written += uint64(len(f))
 	}
 	lane.Logs[side-1] = extent
-	r.Open[id], r.Claims = lane, claims
+	r.Open[id], r.Claims, r.Written[side-1] = lane, claims, written
 	return entries, nil
 }
 
@@ -263,6 +269,22 @@ func fits(e Extent, f frame.Frame, l Limits) bool {
 func (r *Record) countable(id frame.Candidate, number uint64, f frame.Frame, l Limits) bool {
 	ending := r.Confirmed == id && len(f) <= reserveSize
 	return number < uint64(l.Claims) || ending && number < uint64(l.Claims+reserveFrames)
+}
+
+// payable reports whether a frame is within what its side may append in the
+// mailbox's whole life, where erasing gives nothing back: else erased bytes could
+// be made without end, and each costs the store a write and an erasure. Receivers
+// that aren't confirmed share a half, for anybody with the link may be one. The
+// last few frames are kept for the end of the share.
+func (r *Record) payable(id frame.Candidate, side Side, written uint64, f frame.Frame, l Limits) bool {
+	bound, confirmed := uint64(l.LifeBytes), r.Confirmed == id
+	switch {
+	case side == ReceiverSide && !confirmed:
+		bound /= 2
+	case len(f) <= reserveSize:
+		bound += reserveFrames * reserveSize
+	}
+	return written+uint64(len(f)) <= bound
 }
 
 // Small reports whether all these entries are so few and small that they may end

@@ -76,7 +76,9 @@ func serveCommand(stderr io.Writer) *cobra.Command {
 	f.DurationVar(&s.erase, "erase-after", 3*time.Minute, "how soon after its end no byte of a mailbox is in any file, at most 7m")
 	f.IntVar(&s.limits.Mailboxes, "max-mailboxes", 0, "mailboxes at once (0: 1,000,000)")
 	f.Int64Var(&s.limits.Bytes, "max-bytes", 0, "bytes on disk (0: 16 GiB)")
+	f.Int64Var(&s.limits.LifeBytes, "max-mailbox-bytes", 0, "bytes of frames that either side may append in a mailbox's whole life, those erased too (0: 32 MiB)")
 	f.IntVar(&s.quotas.Creates, "max-creates", 0, "mailboxes made a minute from one address prefix (0: 120, -1: no bound)")
+	f.IntVar(&s.quotas.WriteBytes, "max-write-bytes", 0, "bytes that writes bring a minute from one address prefix but loopback, and 4 KiB each (0: 8 MiB, -1: no bound)")
 	f.IntVar(&s.quotas.Open, "max-open", 0, "streams and held views at once from one address prefix but loopback (0: 4,000, -1: no bound)")
 	f.IntVar(&s.quotas.Guesses, "max-guesses", 0, "wrong capabilities a minute from one address prefix (0: 600, -1: no bound)")
 	return c

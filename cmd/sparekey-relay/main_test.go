@@ -2,6 +2,9 @@ package main
 
 import (
 	"io"
+	"maps"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -23,5 +26,28 @@ func TestWhatARelayCannotPromiseOrMustNotDoIsRefusedAtTheStart(t *testing.T) {
 		if err := root.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("serve %s: got %v, want it refused with %q", c.args, err, c.says)
 		}
+	}
+}
+
+// TestThePageOfCommandsNamesEveryBoundOfARelayAndItsDefault compares the page
+// with what the flags say of themselves.
+func TestThePageOfCommandsNamesEveryBoundOfARelayAndItsDefault(t *testing.T) {
+	page, err := os.ReadFile("../../docs/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, flags := map[string]string{}, map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `--(max-[a-z-]+)` \\| ([^|]+) \\|").FindAllStringSubmatch(string(page), -1) {
+		told[row[1]] = row[2]
+	}
+	serve, _, err := command(io.Discard).Find([]string{"serve"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range regexp.MustCompile(`--(max-[a-z-]+) .*\(0: ((?:[^,)]|,\d)+)`).FindAllStringSubmatch(serve.Flags().FlagUsages(), -1) {
+		flags[flag[1]] = flag[2]
+	}
+	if len(flags) < 7 || !maps.Equal(told, flags) {
+		t.Errorf("the page tells %v, the flags %v", told, flags)
 	}
 }

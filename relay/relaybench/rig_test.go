@@ -17,7 +17,7 @@ import (
 )
 
 // limits let a benchmark run as long as it likes.
-var limits = relay.Limits{LogFrames: 1 << 40, LogBytes: 1 << 40, Claims: 1 << 40, Mailboxes: 1 << 40, Bytes: 1 << 40}
+var limits = relay.Limits{LogFrames: 1 << 40, LogBytes: 1 << 40, Claims: 1 << 40, LifeBytes: 1 << 50, Mailboxes: 1 << 40, Bytes: 1 << 40}
 
 // durable opens a store on a disk, in a folder of its own.
 func durable(b *testing.B) (*disk.Store, string) {

@@ -110,6 +110,8 @@ func Test(t *testing.T, open func(*testing.T, *Clock, relay.Limits) relay.Store)
 		{"what is over is absent before any sweep", (*suite).expiry, relay.Limits{}},
 		{"a full log still takes the frames that end a share", (*suite).full, relay.Limits{LogFrames: 4}},
 		{"when all claims are used up the confirmed receiver can still end its share", (*suite).usedUp, relay.Limits{Claims: 5}},
+		{"erasing gives no side back what it has written, and the confirmed two can still end their share", (*suite).written, relay.Limits{LifeBytes: 40_000}},
+		{"no order of calls writes more than a mailbox's life allows", (*suite).anyOrder, relay.Limits{LifeBytes: 40_000, LogBytes: 16_000}},
 		{"a store that is full takes no more mailboxes", (*suite).storage, relay.Limits{Mailboxes: 2}},
 		{"a store whose names are used up takes no more mailboxes until tombstones go", (*suite).names, relay.Limits{Mailboxes: 2, Names: 3}},
 		{"a watcher learns of every change", (*suite).watch, relay.Limits{}},

@@ -14,6 +14,7 @@ const (
 	Heartbeat = 20 * time.Second  // how long a stream may be silent
 
 	MaxOffer   = 4 << 10   // an offer's frame
+	MaxClosing = 1100      // a closing frame; what noise seals has 305
 	MaxPublic  = 1 << 10   // the public preview
 	MaxJSON    = 8 << 10   // any JSON body of a request
 	MaxProblem = 128 << 10 // a problem; it may hold a closing frame
