@@ -1,5 +1,5 @@
 // Package discovery is the vocabulary between those who find ways to carry a
-// share and those who use them: Path, Direct, Mailbox, Finder, Meeting. It does nothing.
+// share and those who use them: Path, Direct, Early, Mailbox, Finder, Meeting. It does nothing.
 //
 // A path replicates frames and nothing else. It may deliver them in any order,
 // any number of times, and it never reads them.
@@ -39,7 +39,14 @@ type Direct interface {
 	Path
 	// Taken answers the pieces that Receive gave, in their order: whether each
 	// authenticated and what follows is saved. The Send at the other end waits for it.
+	// It doesn't wait. Close lets what it has said still go out, if it soon can.
 	Taken(ok bool)
+}
+
+// An Early path has carried frames before it was found: a listener's first flight.
+type Early interface {
+	Path
+	Early() []frame.Frame // whole frames of Meeting.First; they needn't be sent again
 }
 
 // ErrRetired is wrapped by errors after which a path is of no more use, such

@@ -87,7 +87,7 @@ func (d *Device) Start(ctx context.Context, id string, r Record, tell func(Updat
 	}
 	l := &Live{
 		device: d, id: id, tell: tell, record: r, machine: m,
-		carrier: fallback.New(fallback.Config{}),
+		carrier: fallback.New(fallback.Config{NoMailbox: r.Relay == ""}),
 		events:  make(chan request), results: make(chan result), reports: make(chan discovery.Report, 16),
 		done: make(chan struct{}),
 	}
@@ -403,7 +403,7 @@ func (l *Live) carry() {
 	d := l.machine.decision()
 	load := fallback.Load{Frames: out, Decision: discovery.Decision{Pinned: d.Pinned, Epoch: d.Epoch, Claim: d.Claim, Closed: d.Closed, Over: d.Over}}
 	if state, _, _ := l.machine.state(); state.Ended() {
-		load.Everywhere = out
+		load.Everywhere, load.Stay = out, !l.sends() // the sender's is the last word of all
 	}
 	l.first.Store(&out)
 	l.version = l.carrier.Carry(load)
@@ -443,7 +443,7 @@ func (l *Live) heard(r discovery.Report) error {
 	return err
 }
 
-// settle ends the loop once the share has ended and somebody has all of it.
+// settle ends the loop once the share has ended and whoever can be told has all of it.
 func (l *Live) settle(version uint64) (bool, error) {
 	if version != l.version {
 		return false, nil

@@ -72,6 +72,21 @@ func TestLIE06FramesInEveryOrderLeadToTheSame(t *testing.T) {
 	})
 }
 
+// TestWhatStandsForAFrameThatWasReadIsNobodysFault: a mailbox's bridge opens for
+// nobody. Where the frame wasn't read it is a forgery like any other.
+func TestWhatStandsForAFrameThatWasReadIsNobodysFault(t *testing.T) {
+	w := claimedWalk()
+	w.stepSender(Arrived{w.receivers[0].is.Outbox()})
+	s, got := w.sender.is, w.sender.is.Pin.Log.Got
+	for seq := range got + 2 {
+		bridge := frame.New(frame.Data, s.Candidate(), seq, make([]byte, frame.SealSize+256))
+		next, eff := s.Step(w.now, w.rnd, Arrived{[]frame.Frame{bridge}})
+		if eff.Bad != (seq >= got) || eff.Save || len(eff.Reply) > 0 || !bytes.Equal(next.Marshal(), s.Marshal()) {
+			t.Errorf("of seq %d with %d read: blamed %v, saved %v, %d replies", seq, got, eff.Bad, eff.Save, len(eff.Reply))
+		}
+	}
+}
+
 // anyOrder gives frames to a machine in every order and wants it to come to where
 // it comes in order. whole is all of a machine, at what the orders must agree in.
 func anyOrder[M any](t *testing.T, m M, frames []frame.Frame, step func(M, frame.Frame) M, whole, at func(M) string) {

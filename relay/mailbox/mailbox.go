@@ -108,6 +108,7 @@ type path struct {
 	mu     sync.Mutex
 	claims bool                         // the claims stream runs, or has run
 	lanes  map[frame.Candidate]*lane    // those that are followed
+	next   map[frame.Candidate]uint64   // behind what this path has written to a lane
 	closed map[frame.Candidate][32]byte // lanes that are closed, and the hash of the frame that closed them
 	filled map[frame.Candidate]int      // how often a lane's handshake has come, for those it has come for
 	delete bool                         // the mailbox is being deleted, and its streams end by that
@@ -123,7 +124,7 @@ func newPath(ctx context.Context, m discovery.Meeting, t transport, jitter func(
 	ctx, cancel := context.WithCancel(ctx)
 	p := &path{
 		m: m, id: m.ID, t: t, ctx: ctx, cancel: cancel, pieces: make(chan []frame.Frame), jitter: jitter,
-		lanes: map[frame.Candidate]*lane{}, closed: map[frame.Candidate][32]byte{}, filled: map[frame.Candidate]int{},
+		lanes: map[frame.Candidate]*lane{}, next: map[frame.Candidate]uint64{}, closed: map[frame.Candidate][32]byte{}, filled: map[frame.Candidate]int{},
 	}
 	p.round, p.renew = context.WithCancel(ctx)
 	if m.Role == discovery.Receiver {
@@ -281,16 +282,41 @@ func (p *path) send(ctx context.Context, group []frame.Frame) error {
 	}
 }
 
-// append adds to this side's log of a lane. A receiver shows the link too, so
-// that it is told by what a lane was closed.
+// append adds to this side's log of a lane. Where the relay sees a gap before a frame
+// that doesn't follow what this path has written, it is bridged.
 func (p *path) append(ctx context.Context, group []frame.Frame) error {
-	f := group[0]
-	c := call{method: "PUT", path: p.lane(wire.Entry, f.Candidate()), token: p.m.Token, body: frame.Append(nil, group...), left: p.living}
-	c.path.Seq, c.path.Side = f.Seq(), wire.Sender
+	err := p.put(ctx, group)
+	if first := group[0]; is(err, wire.Conflict) && !p.follows(first) {
+		if err := p.bridge(ctx, first); err != nil {
+			return err
+		}
+		err = p.put(ctx, group)
+	}
+	if err == nil {
+		p.wrote(group)
+	}
+	return err
+}
+
+// put is one request that appends.
+func (p *path) put(ctx context.Context, group []frame.Frame) error {
+	c := p.entry(wire.Entry, group[0])
+	c.method, c.body, c.left = "PUT", frame.Append(nil, group...), p.living
+	return p.t.do(ctx, c)
+}
+
+// entry returns a call about this side's log of a frame's lane. A receiver shows the
+// link too, so that it is told by what a lane was closed.
+func (p *path) entry(place wire.Place, f frame.Frame) call {
+	c := call{path: p.lane(place, f.Candidate()), token: p.m.Token}
+	c.path.Side = wire.Sender
+	if place == wire.Entry {
+		c.path.Seq = f.Seq()
+	}
 	if p.m.Role == discovery.Receiver {
 		c.path.Side, c.token, c.claim = wire.Receiver, p.m.View, &p.m.Token
 	}
-	return p.t.do(ctx, c)
+	return c
 }
 
 func (p *path) create(ctx context.Context, offer frame.Frame) error {

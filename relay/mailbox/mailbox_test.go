@@ -161,6 +161,46 @@ func TestMailboxCarriesBothLogs(t *testing.T) {
 	}
 }
 
+// TestWhatWentByAnotherPathIsBridged: the logs go on where they lack what was
+// acknowledged by a direct path, and nothing that stands there is replaced.
+func TestWhatWentByAnotherPathIsBridged(t *testing.T) {
+	url, r, c, ctx := serve(t), newRig(t), frame.Candidate{7}, t.Context()
+	sender, _ := r.find(t, url, discovery.Sender)
+	receiver, _ := r.find(t, url, discovery.Receiver)
+	send := func(p discovery.Path, frames ...frame.Frame) {
+		t.Helper()
+		if err := p.Send(ctx, frames...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := func(p discovery.Path, from, to uint64, last frame.Frame) {
+		t.Helper()
+		for want := from; want <= to; {
+			for _, f := range receive(t, p) {
+				if f.Kind() != frame.Data || f.Seq() != want || want == to && string(f) != string(last) {
+					t.Fatalf("seq %d comes where %d belongs", f.Seq(), want)
+				}
+				want++
+			}
+		}
+	}
+	send(sender, r.offer)
+	receive(t, receiver)
+	send(receiver, random(frame.Handshake, c, 0), random(frame.Data, c, 1))
+	receive(t, sender)
+	late, later := random(frame.Data, c, 70), random(frame.Data, c, 72)
+	send(sender, late)
+	at(receiver, 0, 70, late)
+	send(sender, later)
+	at(receiver, 71, 72, later)
+	word := random(frame.Data, c, 4)
+	send(receiver, word)
+	at(sender, 2, 4, word)
+	if err := sender.Send(ctx, random(frame.Data, c, 70)); !errors.Is(err, discovery.ErrRetired) {
+		t.Errorf("other bytes where ours stand: %v", err)
+	}
+}
+
 func TestOtherBytesWhereOursBelongRetireThePath(t *testing.T) {
 	url, r := serve(t), newRig(t)
 	sender, _ := r.find(t, url, discovery.Sender)

@@ -1,0 +1,201 @@
+package beacon
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Asking doesn't use the library's Query, for five reasons, each seen:
+//
+//   - It answers every answer that lacks a record with another question, at
+//     once: one such answerer in the room made 46,000 questions a second.
+//   - It joins the group on the default route's interface: IPv4 can't be asked
+//     where there is no default route, whatever interface it is given.
+//   - It goes on writing to an entry that it has handed over, so that reading
+//     entries as they come is a data race that a neighbour can win.
+//   - It ends at its timeout, not with its context.
+//   - It opens two sockets a share and IP version, one of which hears all the
+//     mDNS there is.
+
+// An answer is one text that was heard.
+type answer struct {
+	text []byte
+	ifi  net.Interface
+	from netip.Addr
+}
+
+// Ask asks for a tag until ctx ends, and returns nil then, and ErrClosed if the
+// Beacon is closed before. Each text that is heard is given to heard, with the
+// interface it came by and the address it came from (with a zone, if it is
+// link-local), one after the other; the same again only in answer to another
+// question. Anybody can have sent it.
+//
+// It asks at once, and then after about 1 s, 2 s, 4 s, 8 s and every 15 s.
+func (b *Beacon) Ask(ctx context.Context, tag string, heard func(text []byte, ifi net.Interface, from netip.Addr)) error {
+	name, err := nameOf(tag)
+	if err != nil {
+		return err
+	}
+	question, err := packQuestion(name)
+	if err != nil {
+		return err
+	}
+	a := &asker{answers: make(chan answer, maxWaiting), again: make(chan struct{}, 1)}
+	defer b.asked.add(name, a)()
+	if !b.need(0, 1) {
+		return ErrClosed
+	}
+	defer b.need(0, -1)
+	for wait := firstWait; ; wait = min(2*wait, longestWait) {
+		b.put(question)
+		again, err := a.listen(ctx, b.gone, jitter(wait), heard)
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		if again { // as if for the first time, but not all of a room at the same moment
+			wait = firstWait / 2
+			if _, err := a.listen(ctx, b.gone, rand.N(together), heard); err != nil || ctx.Err() != nil {
+				return err
+			}
+		}
+	}
+}
+
+// The time between questions. Twice as long each time (RFC 6762, section 5.2),
+// but never so long that a person in the room would start to wonder.
+const (
+	firstWait   = time.Second
+	longestWait = 15 * time.Second
+	together    = 100 * time.Millisecond // what made one device ask again made others
+)
+
+// jitter draws a time near d, never shorter.
+func jitter(d time.Duration) time.Duration { return d + rand.N(d/8) }
+
+// put sends a question everywhere.
+func (b *Beacon) put(question []byte) {
+	b.mu.Lock()
+	var ears []*ear
+	for _, s := range b.stations {
+		ears = append(ears, s.ears...)
+	}
+	b.mu.Unlock()
+	for _, e := range ears {
+		if err := e.ask(question); err != nil {
+			b.log.Debug("mDNS: a question can't be sent", "interface", e.ifi.Name, "err", err)
+		}
+	}
+}
+
+// What a neighbour that answers everything can make one share hear: so many
+// texts between two questions, of which so many from one address.
+const (
+	maxWaiting   = 64
+	maxHeard     = 256
+	maxHeardFrom = 8
+)
+
+// An asker is one who waits for answers.
+type asker struct {
+	answers chan answer
+	again   chan struct{} // something changed: ask again
+}
+
+// listen hands over what is heard for some time, each text once. It returns
+// early with again when it is time to ask again.
+func (a *asker) listen(ctx context.Context, gone <-chan struct{}, d time.Duration, heard func([]byte, net.Interface, netip.Addr)) (again bool, err error) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	var s sieve
+	for {
+		select {
+		case <-ctx.Done():
+			return false, nil
+		case <-gone:
+			return false, ErrClosed
+		case <-timer.C:
+			return false, nil
+		case <-a.again:
+			return true, nil
+		case x := <-a.answers:
+			if s.fresh(x) {
+				heard(x.text, x.ifi, x.from)
+			}
+		}
+	}
+}
+
+// A sieve lets each text from each address through once, and bounds how many.
+type sieve struct {
+	heard map[string]bool
+	from  map[netip.Addr]int
+}
+
+func (s *sieve) fresh(x answer) bool {
+	key := x.from.String() + " " + string(x.text)
+	if s.heard[key] || len(s.heard) >= maxHeard || s.from[x.from] >= maxHeardFrom {
+		return false
+	}
+	if s.heard == nil {
+		s.heard, s.from = make(map[string]bool), make(map[netip.Addr]int)
+	}
+	s.heard[key] = true
+	s.from[x.from]++
+	return true
+}
+
+// asked is everybody who asks, by the name asked for.
+type asked struct {
+	mu    sync.Mutex
+	names map[string]map[*asker]bool
+}
+
+func (s *asked) add(name string, a *asker) (remove func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.names == nil {
+		s.names = make(map[string]map[*asker]bool)
+	}
+	if s.names[name] == nil {
+		s.names[name] = make(map[*asker]bool)
+	}
+	s.names[name][a] = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.names[name], a)
+		if len(s.names[name]) == 0 {
+			delete(s.names, name)
+		}
+	}
+}
+
+// tell passes an answer to those who asked. Who doesn't keep up misses some.
+func (s *asked) tell(name string, x answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for a := range s.names[name] {
+		select {
+		case a.answers <- x:
+		default:
+		}
+	}
+}
+
+// again has everybody ask again.
+func (s *asked) again() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, askers := range s.names {
+		for a := range askers {
+			select {
+			case a.again <- struct{}{}:
+			default:
+			}
+		}
+	}
+}

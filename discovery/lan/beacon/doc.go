@@ -1,0 +1,28 @@
+// Package beacon finds the other device of a share in the same room, by mDNS
+// (RFC 6762). It knows no keys: a share has a tag, 15 characters that only the
+// two devices can make, and what stands behind a tag is text that only they can
+// read.
+//
+//	question  _<tag>._udp.local. TXT IN, unicast answer wanted; from any port,
+//	          to 224.0.0.251 or ff02::fb, port 5353
+//	answer    _<tag>._udp.local. TXT IN, TTL 1 s, one string of 1 to 255 bytes;
+//	          from port 5353, to whoever asked
+//
+// There are no other records: no service, no host, no address, no port. Two
+// shares have nothing in common on the wire but the shape.
+//
+// Promised: nothing is sent for a tag before it is asked for, and nothing ever
+// for a tag that isn't registered. An answer goes out on the interface the
+// question came in on, with the text made for it. Questions are asked on every
+// interface that is up, by IPv4 and by IPv6, with or without a route; again when
+// interfaces or addresses change and after the machine slept. No clock is read
+// but to tell how much time went by.
+//
+// Not promised: that an answer is genuine. Anybody in the room can repeat one or
+// make one up; memory and time spent on them are bounded, and whoever uses a text
+// must see for itself who wrote it.
+//
+// Answering is hashicorp/mdns's work, asking is ours (see ask.go for why). All
+// shares of a process use one server an interface and one asking socket an
+// interface and IP version, which are there only while something needs them.
+package beacon

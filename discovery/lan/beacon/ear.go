@@ -1,0 +1,120 @@
+package beacon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+	"golang.org/x/time/rate"
+)
+
+// A family is an IP version, and where it has its mDNS.
+type family struct {
+	network string
+	group   netip.Addr
+}
+
+var (
+	ipv4Family = family{"udp4", netip.MustParseAddr("224.0.0.251")}
+	ipv6Family = family{"udp6", netip.MustParseAddr("ff02::fb")}
+)
+
+const mdnsPort = 5353
+
+// An ear is a socket that questions go out of and answers come back to, of all
+// who ask on one interface by one IP version.
+type ear struct {
+	family family
+	ifi    net.Interface
+	conn   *net.UDPConn
+	to     netip.AddrPort
+
+	ctx  context.Context // ends with close
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// What a flood of answers may cost: reading one takes some 5 µs. What comes on
+// top is dropped by the system. A thousand shares are answered at once.
+const (
+	heardAtOnce  = 4096
+	heardPerSec  = 5000
+	maxPacket    = 512 // an answer has at most 12+27+10+256 bytes
+	writePatient = 200 * time.Millisecond
+)
+
+func openEar(f family, ifi net.Interface, tell func(name string, a answer)) (*ear, error) {
+	conn, err := net.ListenUDP(f.network, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(aim(conn, f, ifi), confine(conn, ifi), sift(conn, answers)); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	to := f.group
+	if to.Is6() {
+		to = to.WithZone(ifi.Name)
+	}
+	e := &ear{family: f, ifi: ifi, conn: conn, to: netip.AddrPortFrom(to, mdnsPort), done: make(chan struct{})}
+	e.ctx, e.stop = context.WithCancel(context.Background())
+	go e.listen(tell)
+	return e, nil
+}
+
+// aim has multicast leave by the interface, whatever the routes say, and come
+// back to other programs on this machine.
+func aim(c *net.UDPConn, f family, ifi net.Interface) error {
+	var p interface {
+		SetMulticastInterface(*net.Interface) error
+		SetMulticastLoopback(bool) error
+	} = ipv4.NewPacketConn(c)
+	if f == ipv6Family {
+		p = ipv6.NewPacketConn(c)
+	}
+	if err := errors.Join(p.SetMulticastInterface(&ifi), p.SetMulticastLoopback(true)); err != nil {
+		return fmt.Errorf("multicast can't be sent: %w", err)
+	}
+	return nil
+}
+
+// ask sends a question. It may get lost, also here: it is asked again.
+func (e *ear) ask(question []byte) error {
+	e.conn.SetWriteDeadline(time.Now().Add(writePatient))
+	_, err := e.conn.WriteToUDPAddrPort(question, e.to)
+	return err
+}
+
+// listen passes answers on until the ear is closed.
+func (e *ear) listen(tell func(name string, a answer)) {
+	defer close(e.done)
+	limit := rate.NewLimiter(heardPerSec, heardAtOnce)
+	buf := make([]byte, maxPacket+1)
+	for {
+		if limit.Wait(e.ctx) != nil {
+			return
+		}
+		n, from, err := e.conn.ReadFromUDPAddrPort(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil || n > maxPacket || from.Port() != mdnsPort { // RFC 6762, section 6
+			continue
+		}
+		if name, text, ok := parseAnswer(buf[:n]); ok {
+			tell(name, answer{text, e.ifi, from.Addr().Unmap()})
+		}
+	}
+}
+
+// close ends the ear, and waits until nothing of it is left.
+func (e *ear) close() {
+	e.stop()
+	e.conn.Close()
+	<-e.done
+}

@@ -1,0 +1,163 @@
+//go:build linux
+
+package beacon
+
+import (
+	"net/netip"
+	"testing"
+)
+
+// Tags of two shares.
+const (
+	tag1 = "abcdefghijklmno"
+	tag2 = "pqrstuvwxyz2345"
+)
+
+// TestDevicesFindEachOther: whatever the room's network is made of, and
+// though no host has a default route, one who asks hears the one who answers.
+func TestDevicesFindEachOther(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		speaks int
+		here   []string // addresses of who answers
+		there  []string // and of who asks
+		from   func(netip.Addr) bool
+	}{
+		{"IPv4 alone", v4only, []string{"10.0.0.1/24"}, []string{"10.0.0.2/24"}, netip.Addr.Is4},
+		{"IPv4 in two subnets", v4only, []string{"10.0.0.1/24"}, []string{"169.254.7.7/16"}, netip.Addr.Is4},
+		{"IPv6 link-local alone", both, nil, nil, func(a netip.Addr) bool { return a.IsLinkLocalUnicast() && a.Zone() == "eth0" }},
+		{"IPv4 and IPv6", both, []string{"10.0.0.1/24", "fd00::1/64"}, []string{"10.0.0.2/24", "fd00::2/64"}, netip.Addr.IsValid},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRoom(t, "switch")
+			a, b := r.host(c.speaks), r.host(c.speaks)
+			a.plug("eth0", "switch", c.here...)
+			b.plug("eth0", "switch", c.there...)
+			alice, bob := a.start("alice"), b.start("bob")
+			alice.answer(tag1, "hello")
+			bob.tell("ask", tag1)
+			e := bob.hears(tag1, "hello")
+			if from, err := netip.ParseAddr(e.Source); err != nil || !c.from(from) || e.Ifi != "eth0" {
+				t.Errorf("heard from %s by %s: %+v", e.Source, e.Ifi, e)
+			}
+		})
+	}
+}
+
+// TestTwoProcessesOnOneMachineFindEachOther: on a machine that is on a network,
+// and on one that has its loopback interface only.
+func TestTwoProcessesOnOneMachineFindEachOther(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		addrs []string
+		on    bool
+		want  string
+	}{
+		{"no network", nil, false, "lo"},
+		{"IPv4", []string{"10.0.0.1/24"}, true, "eth0"},
+		{"IPv6", nil, true, "eth0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRoom(t, "switch")
+			h := r.host(both)
+			if c.on {
+				h.plug("eth0", "switch", c.addrs...)
+			}
+			alice, bob := h.start("alice"), h.start("bob")
+			alice.answer(tag1, "hello")
+			bob.answer(tag2, "hi")
+			bob.tell("ask", tag1)
+			alice.tell("ask", tag2)
+			for _, e := range []event{bob.hears(tag1, "hello"), alice.hears(tag2, "hi")} {
+				if e.Ifi != c.want {
+					t.Errorf("heard by %s: %+v", e.Ifi, e)
+				}
+			}
+		})
+	}
+}
+
+// TestEachNetworkIsToldItsOwnText: two devices are on two networks; what is said
+// for one isn't told on the other, and a question is answered once.
+func TestEachNetworkIsToldItsOwnText(t *testing.T) {
+	r := newRoom(t, "wired", "wireless")
+	a, b := r.host(both), r.host(both)
+	a.plug("eth0", "wired", "10.0.0.1/24")
+	a.plug("wlan0", "wireless", "10.1.0.1/24")
+	b.plug("eth7", "wired", "10.0.0.2/24")
+	b.plug("wlan7", "wireless", "10.1.0.2/24")
+	alice, bob := a.start("alice"), b.start("bob")
+	wired, wireless := r.tap(a.ports["eth0"]), r.tap(a.ports["wlan0"])
+	alice.answer(tag1, "on-IFI")
+	bob.tell("ask", tag1)
+	for range 4 { // two networks, two IP versions
+		e := bob.await("text", func(e event) bool { return e.Event == "heard" })
+		if want := map[string]string{"eth7": "on-eth0", "wlan7": "on-wlan0"}[e.Ifi]; e.Text != want {
+			t.Errorf("heard %q by %s, want %q", e.Text, e.Ifi, want)
+		}
+	}
+	bob.stop("ask", tag1)
+	for name, w := range map[string]*tap{"wired": wired, "wireless": wireless} {
+		all := w.await("answer to each question", func(all []datagram) bool { return answersIn(all) >= questionsIn(all) })
+		if q, a := questionsIn(all), answersIn(all); q == 0 || a != q {
+			t.Errorf("%s: %d questions, %d answers", name, q, a)
+		}
+	}
+}
+
+// TestOneOfFourInterfacesIsRight: the other three are answered by nobody.
+func TestOneOfFourInterfacesIsRight(t *testing.T) {
+	r := newRoom(t, "lab", "attic", "garage", "kitchen")
+	a, b := r.host(both), r.host(both)
+	a.plug("eth0", "kitchen", "192.168.1.1/24")
+	for i, s := range []string{"lab", "attic", "garage", "kitchen"} { // all of them the same subnet, as cheap routers have it
+		b.plug([]string{"eth0", "eth1", "eth2", "eth3"}[i], s, "192.168.1.2/24")
+	}
+	alice, bob := a.start("alice"), b.start("bob")
+	alice.answer(tag1, "hello")
+	bob.tell("ask", tag1)
+	for range 2 { // by IPv4 and by IPv6
+		if e := bob.hears(tag1, "hello"); e.Ifi != "eth3" {
+			t.Errorf("heard by %s: %+v", e.Ifi, e)
+		}
+	}
+}
+
+// TestInterfaceThatComesLaterIsUsed, at who answers and at who asks.
+func TestInterfaceThatComesLaterIsUsed(t *testing.T) {
+	r := newRoom(t, "switch", "elsewhere")
+	a, b := r.host(both), r.host(both)
+	a.plug("eth0", "elsewhere", "10.9.0.1/24")
+	alice, bob := a.start("alice"), b.start("bob")
+	alice.answer(tag1, "on-IFI")
+	bob.tell("ask", tag1)
+	a.plug("eth1", "switch", "10.0.0.1/24")
+	b.plug("eth0", "switch", "10.0.0.2/24")
+	bob.hears(tag1, "on-eth1")
+
+	a.ip(nil, "link del eth1")
+	a.plug("eth2", "switch", "10.0.0.1/24")
+	bob.hears(tag1, "on-eth2")
+
+	b.ip(nil, "link set eth0 down")
+	b.plug("eth1", "switch", "10.0.0.2/24")
+	bob.await("text by eth1", func(e event) bool { return e.Event == "heard" && e.Ifi == "eth1" && e.Text == "on-eth2" })
+}
+
+// TestAddressThatChangesIsHeardFrom: the asker goes on asking.
+func TestAddressThatChangesIsHeardFrom(t *testing.T) {
+	r := newRoom(t, "switch")
+	a, b := r.host(v4only), r.host(v4only)
+	a.plug("eth0", "switch", "10.0.0.1/24")
+	b.plug("eth0", "switch", "10.0.0.2/24")
+	alice, bob := a.start("alice"), b.start("bob")
+	alice.answer(tag1, "hello")
+	bob.tell("ask", tag1)
+	bob.hears(tag1, "hello")
+	a.ip(nil, "addr del 10.0.0.1/24 dev eth0")
+	a.ip(nil, "addr add 10.0.3.1/16 dev eth0")
+	bob.await("text from 10.0.3.1", func(e event) bool { return e.Event == "heard" && e.Source == "10.0.3.1" })
+	b.ip(nil, "addr del 10.0.0.2/24 dev eth0")
+	b.ip(nil, "addr add 172.16.0.2/16 dev eth0")
+	bob.await("text again", func(e event) bool { return e.Event == "heard" })
+}

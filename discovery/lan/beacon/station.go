@@ -1,0 +1,142 @@
+package beacon
+
+import (
+	"errors"
+	"log"
+	"net"
+	"reflect"
+
+	"github.com/hashicorp/mdns"
+)
+
+// A station is what a Beacon has on one interface: a server for both IP
+// versions while it answers, an ear each while it asks. Its Beacon's lock
+// guards it.
+type station struct {
+	place
+	b      *Beacon
+	server *mdns.Server
+	view   *view // the server's
+	ears   []*ear
+	failed string // what went wrong last, so that it is said once
+}
+
+func newStation(p place, b *Beacon) *station { return &station{place: p, b: b} }
+
+// agree opens and closes sockets. What can't be opened is tried again at the
+// next look: a new address may not be ready to be used yet.
+func (s *station) agree(answer, ask bool) {
+	var errs []error
+	switch {
+	case answer && s.server == nil:
+		errs = append(errs, s.serve())
+	case !answer:
+		s.unserve()
+	}
+	switch {
+	case ask:
+		errs = append(errs, s.listen())
+	default:
+		s.unlisten()
+	}
+	if err := errors.Join(errs...); err == nil {
+		s.failed = ""
+	} else if s.failed != err.Error() {
+		s.failed = err.Error()
+		s.b.log.Warn("mDNS doesn't work on an interface", "interface", s.ifi.Name, "err", err)
+	}
+}
+
+func (s *station) close() {
+	s.unserve()
+	s.unlisten()
+}
+
+// serve starts the server. It sends nothing of itself: no probe, no
+// announcement (RFC 6762, section 8, is for names that somebody could want too).
+func (s *station) serve() error {
+	v := newView(&s.b.zone, s.ifi)
+	server, err := mdns.NewServer(&mdns.Config{
+		Zone:   v,
+		Iface:  &s.ifi,
+		Logger: log.New(complaints{v, s.b.log}, "", 0),
+	})
+	if err != nil {
+		v.close()
+		return err
+	}
+	conns, err := sockets(server)
+	for _, c := range conns {
+		err = errors.Join(err, confine(c, s.ifi), sift(c, questions))
+	}
+	if err != nil {
+		v.close()
+		server.Shutdown()
+		return err
+	}
+	s.server, s.view = server, v
+	return nil
+}
+
+// unserve ends the server. Its goroutines end with their sockets, but nobody can
+// wait for them: the library has no way to.
+func (s *station) unserve() {
+	if s.server != nil {
+		s.view.close()
+		s.server.Shutdown()
+		s.server, s.view = nil, nil
+	}
+}
+
+// sockets are the server's sockets, which the library keeps to itself. They
+// must be told two things that it doesn't tell them, see confine and sift. It
+// reads two unexported fields of a version that go.mod pins, and fails rather
+// than answer without.
+func sockets(s *mdns.Server) (conns []*net.UDPConn, err error) {
+	for _, name := range []string{"ipv4List", "ipv6List"} {
+		f := reflect.ValueOf(s).Elem().FieldByName(name)
+		if !f.IsValid() || f.Type() != reflect.TypeFor[*net.UDPConn]() {
+			return nil, errors.New("hashicorp/mdns isn't the version this was made for")
+		}
+		if !f.IsNil() {
+			conns = append(conns, (*net.UDPConn)(f.UnsafePointer()))
+		}
+	}
+	return conns, nil
+}
+
+// listen opens the ears that are missing.
+func (s *station) listen() error {
+	var errs []error
+	for _, v := range []struct {
+		speaks bool
+		family family
+	}{{s.v4, ipv4Family}, {s.v6, ipv6Family}} {
+		if !v.speaks || s.hasEar(v.family) {
+			continue
+		}
+		e, err := openEar(v.family, s.ifi, s.b.asked.tell)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.ears = append(s.ears, e)
+	}
+	return errors.Join(errs...)
+}
+
+func (s *station) hasEar(f family) bool {
+	for _, e := range s.ears {
+		if e.family == f {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *station) unlisten() {
+	for _, e := range s.ears {
+		e.close()
+	}
+	s.ears = nil
+}

@@ -1,0 +1,116 @@
+package fallback
+
+import (
+	"reflect"
+	"time"
+
+	"github.com/sparekey/sparekey/discovery"
+)
+
+// settle tells when nothing is left to do for the newest load, and returns how long
+// it is until that may be so by time alone.
+func (r *run) settle(now time.Time) time.Duration {
+	if r.told == r.version || r.version == 0 {
+		return time.Hour
+	}
+	if !r.stored() {
+		if left := r.owing(now); left > 0 {
+			return left
+		}
+	}
+	r.told = r.version
+	select { // replace what nobody has taken
+	case <-r.c.settled:
+	default:
+	}
+	r.c.settled <- r.version
+	return time.Hour
+}
+
+// stored reports whether a mailbox has all of the load and agrees with the
+// decision, or there is nothing to do for it.
+func (r *run) stored() bool {
+	if len(r.items) == 0 && reflect.DeepEqual(r.load.Decision, discovery.Decision{}) {
+		return true
+	}
+	for _, t := range r.tracks {
+		if t.box != nil && t.agreed(r.load.Decision) && (r.load.Decision.Over != nil || t.hasAll(r.items)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *track) hasAll(items []item) bool {
+	for _, it := range items {
+		if _, has := t.has[it.sum]; !has {
+			return false
+		}
+	}
+	return true
+}
+
+// owing returns how long this device has to stay for a share that no mailbox has.
+// An hour: until something happens. It is nothing once the share has ended and the
+// other device has taken all there was to say, as far as it can be known here:
+//
+//   - while a mailbox works, the share is owed to it: others may wait there;
+//   - one that doesn't answer in boxPatience, or fails, is left to its own time. Who
+//     is in a room without internet can't do more, and nothing is lost by it: the
+//     mailbox holds nothing that could still be claimed;
+//   - what was never told to a device, as where nobody has claimed, needs no path to
+//     be settled where there is no mailbox, but one to take the mailbox's place;
+//   - who hasn't the last word stays until the other side has gone, or been quiet
+//     for a while: its last word may come again.
+func (r *run) owing(now time.Time) time.Duration {
+	if !r.load.over() {
+		return time.Hour
+	}
+	for _, it := range r.items {
+		if !r.took[it.sum] {
+			return time.Hour
+		}
+	}
+	if r.mailbox && !r.met {
+		return time.Hour
+	}
+	left := time.Duration(0)
+	if !r.mailbox && !r.c.config.NoMailbox {
+		left = boxPatience - now.Sub(r.began) // it may be on its way
+	}
+	for _, t := range r.tracks {
+		if t.box != nil {
+			left = max(left, t.patience(now))
+		}
+		if t.direct != nil && r.load.Stay {
+			left = max(left, linger-now.Sub(t.heard))
+		}
+	}
+	return left
+}
+
+// boxWorks reports whether there is a mailbox that works.
+func (r *run) boxWorks(now time.Time) bool {
+	for _, t := range r.tracks {
+		if t.box != nil && t.patience(now) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// patience returns how long a mailbox may still take to answer what it was asked;
+// 0: it doesn't work.
+func (t *track) patience(now time.Time) time.Duration {
+	left := boxPatience
+	if len(t.failed) > 0 {
+		return 0
+	}
+	if t.sending {
+		left = min(left, boxPatience-now.Sub(t.begun))
+	}
+	if t.settling {
+		left = min(left, boxPatience-now.Sub(t.asked))
+	}
+	return max(left, 0)
+}
