@@ -53,6 +53,7 @@ type Offer struct {
 	Opening []byte        // the format's first state: the credential
 	Relay   string        // base URL of the mailbox; empty: none
 	App     bool          // a link that only sparekey opens
+	Ways    []string      // kept in the record, for whoever picks the Finders
 }
 
 // DefaultLife is how long an offer can be claimed unless said otherwise.
@@ -76,7 +77,7 @@ func (d *Device) Offer(ctx context.Context, id string, o Offer) (Record, error) 
 	if err := d.authorize(ctx, p); err != nil {
 		return Record{}, err
 	}
-	r := Record{Version: recordVersion, Role: discovery.Sender, Created: time.Now(), Relay: o.Relay, App: o.App, Preview: p}
+	r := Record{Version: recordVersion, Role: discovery.Sender, Created: time.Now(), Relay: o.Relay, App: o.App, Ways: o.Ways, Preview: p}
 	var seed [32]byte
 	if err := draw(d.Rand, r.Secret[:], seed[:]); err != nil {
 		return Record{}, err

@@ -112,6 +112,8 @@ func (a *app) resumeCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error { return a.resume(c.Context(), args, f) }}
 	c.Flags().StringVarP(&f.out, "output", "o", "", "`path` to put what was received, if it could not be put where it was to be")
 	c.Flags().BoolVar(&f.force, "force", false, "write over a file that is there")
+	c.Flags().BoolVar(&f.yes, "yes", false, "don't ask")
+	a.waysFlag(c, "those that were chosen for the share; this time only")
 	return c
 }
 
@@ -134,11 +136,17 @@ func (a *app) resume(ctx context.Context, args []string, f receiveFlags) error {
 		return err
 	}
 	if r.Role == discovery.Receiver {
+		if err := a.admit(ctx, a.ways(r.Ways), r.Link(), r, f); err != nil {
+			return err
+		}
 		return a.resumeReceiver(ctx, a.device(), id, r, &f)
 	}
 	if r.Settled || r.Silent() {
 		state, reason, label, _ := r.State()
 		return a.ended(id, node.Update{State: state, Reason: reason, Label: label}, r)
+	}
+	if err := a.passable(a.ways(r.Ways), r.Relay); err != nil {
+		return err
 	}
 	d, err := a.takeUp(ctx, id)
 	if err != nil {

@@ -39,14 +39,19 @@ func (a *app) receiveCommand() *cobra.Command {
 	p.BoolVar(&f.dryRun, "dry-run", false, "look, and stop before anything is used up")
 	p.BoolVar(&f.yes, "yes", false, "don't ask")
 	p.StringVar(&f.name, "name", "", "what to call this device to the sender; empty: nothing")
+	a.waysFlag(c, receiverWays)
 	return c
 }
 
+const receiverWays = "what was chosen for the share before, or SPAREKEY_PATHS, or all that the link has"
+
 func (a *app) viewCommand() *cobra.Command {
-	return &cobra.Command{Use: "view [LINK|-]", Short: "Look at what a link offers; no effect, however often", Args: cobra.MaximumNArgs(1),
+	c := &cobra.Command{Use: "view [LINK|-]", Short: "Look at what a link offers; no effect, however often", Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.receive(c.Context(), args, receiveFlags{dryRun: true})
 		}}
+	a.waysFlag(c, receiverWays)
+	return c
 }
 
 func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error {
@@ -54,9 +59,8 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 	if err != nil {
 		return err
 	}
-	mailbox.Prepare(l.Relay)
-	if err := a.allow(ctx, l, f); err != nil {
-		return err
+	if a.ways(nil).has(wayRelay) {
+		mailbox.Prepare(l.Relay)
 	}
 	if err := a.open(ctx); err != nil {
 		return err
@@ -64,6 +68,10 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 	dev := a.device()
 	id, r, err := a.known(dev, l)
 	if err != nil {
+		return err
+	}
+	w := a.ways(r.Ways)
+	if err := a.admit(ctx, w, l, r, f); err != nil {
 		return err
 	}
 	if id != "" && !f.dryRun {
@@ -75,6 +83,7 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 	if r, err = dev.Open(l); err != nil {
 		return err
 	}
+	r.Ways = w
 	lock, err := a.hold(id)
 	if err != nil {
 		return err
@@ -159,12 +168,28 @@ func (a *app) link(ctx context.Context, args []string) (link.Link, error) {
 	return l, nil
 }
 
+// admit sees that a receiver's share can go by the paths it may go by, and that the
+// person agrees to its relay, if it has not been used for the share before. r is the
+// share's record, the zero one if it has none yet; one that names no paths is of a
+// version that had none but the relay.
+func (a *app) admit(ctx context.Context, w ways, l link.Link, r node.Record, f receiveFlags) error {
+	known := r.Version != 0
+	if known && !r.Waiting() {
+		return nil // nothing is sent any more
+	}
+	if err := a.passable(w, l.Relay); err != nil {
+		return err
+	}
+	if !w.has(wayRelay) || known && (len(r.Ways) == 0 || ways(r.Ways).has(wayRelay)) {
+		return nil
+	}
+	return a.allow(ctx, l, f)
+}
+
 // allow asks before a relay is contacted that this device doesn't know.
 func (a *app) allow(ctx context.Context, l link.Link, f receiveFlags) error {
 	switch host := l.Host(); {
-	case l.Relay == "":
-		return fail(exitNoPath, "no_path", "this link names no relay, and this sparekey finds no device in the room yet. Nothing was used up.", "ask for a link with a relay")
-	case l.Loopback(), l.Relay == a.config.Relay, slices.Contains(a.config.Relays, host):
+	case l.Relay == "", l.Loopback(), l.Relay == a.config.Relay, slices.Contains(a.config.Relays, host):
 		return nil
 	case l.Private() && !a.config.AllowPrivate:
 		return fail(exitRefused, "private_relay", fmt.Sprintf("the link leads to %s, an address that isn't public. Nothing was sent.", credential.Display(host, 80)), "if that is right, set allow_private in the config file")

@@ -38,10 +38,11 @@ func (a *app) shareCommand() *cobra.Command {
 	p.StringVar(&f.note, "note", "", "a word to the receiver; whoever has the link can read this")
 	p.StringVar(&f.relay, "relay", "", "`URL` of the relay that keeps it until it is received")
 	p.DurationVar(&f.expires, "expires", node.DefaultLife, "how long it can be received, at most 144h")
-	p.StringVar(&f.link, "link", "https", "kind of link: https, or app, which only sparekey opens")
+	p.StringVar(&f.link, "link", "https", "kind of link: https, or app, which only sparekey opens; without a relay it is always app")
 	p.StringVar(&f.qr, "qr", "auto", "show the link as a QR code: auto, always or never")
 	p.BoolVar(&f.noWait, "no-wait", false, "return once the relay has the offer; sparekey resume goes on")
 	p.BoolVar(&f.yes, "yes", false, "don't ask whether to share")
+	a.waysFlag(c, "SPAREKEY_PATHS, or all; lan alone needs no relay")
 	return c
 }
 
@@ -88,12 +89,13 @@ func (a *app) share(ctx context.Context, source string, f shareFlags) error {
 
 // offer reads the credential and says what is to be shared.
 func (a *app) offer(source string, f shareFlags) (node.Offer, error) {
-	relay := strings.TrimSuffix(first(f.relay, a.config.Relay), "/")
-	if relay == "" {
-		return node.Offer{}, usage("no relay is set: give --relay URL, or set SPAREKEY_RELAY or relay in the config file")
+	w := a.ways(nil)
+	relay, err := a.relayOf(f, w)
+	if err != nil {
+		return node.Offer{}, err
 	}
-	if _, err := link.Parse((link.Link{Relay: relay}).URL()); err != nil {
-		return node.Offer{}, usage("%s can't be a relay: %v", relay, err).because(err)
+	if err := a.passable(w, relay); err != nil {
+		return node.Offer{}, err
 	}
 	if f.link != "https" && f.link != "app" {
 		return node.Offer{}, usage("--link is https or app, not %q", f.link)
@@ -126,8 +128,29 @@ func (a *app) offer(source string, f shareFlags) (node.Offer, error) {
 	}
 	return node.Offer{
 		Preview: share.Preview{Format: format, Title: first(f.title, name), Note: f.note, Life: uint32(max(f.expires, 0) / time.Second)},
-		Opening: opening, Relay: relay, App: f.link == "app",
+		Opening: opening, Relay: relay, App: f.link == "app", Ways: w,
 	}, nil
+}
+
+// relayOf returns the relay that a share's link names; none if it goes by no relay.
+func (a *app) relayOf(f shareFlags, w ways) (string, error) {
+	if !w.has(wayRelay) {
+		switch {
+		case f.relay != "":
+			return "", usage("--relay names a relay, and the paths (%s) leave it out", w)
+		case f.noWait:
+			return "", usage("--no-wait needs a relay: without one nobody answers for this device, and the paths are %s", w)
+		}
+		return "", nil
+	}
+	relay := strings.TrimSuffix(first(f.relay, a.config.Relay), "/")
+	if relay == "" {
+		return "", usage("no relay is set: give --relay URL, or set SPAREKEY_RELAY or relay in the config file")
+	}
+	if _, err := link.Parse((link.Link{Relay: relay}).URL()); err != nil {
+		return "", usage("%s can't be a relay: %v", relay, err).because(err)
+	}
+	return relay, nil
 }
 
 // readSource reads a credential from a file, or from standard input for "-".
@@ -184,6 +207,9 @@ func (a *app) showOffer(id string, r node.Record, f shareFlags) {
 			a.say("\n%s", strings.TrimSuffix(code, "\n"))
 		}
 	}
+	if r.Relay == "" {
+		a.say("\nIt goes straight from this device to the other one: both have to be on one network, such as the same Wi-Fi.")
+	}
 	a.say("\nOne device may receive it until %s. Looking at the link does not use it up.", until.Format("Mon 2 Jan 15:04 MST"))
 	if f.noWait {
 		return
@@ -218,7 +244,7 @@ func (d *drive) awaitSender(ctx context.Context, r node.Record, noWait bool) err
 			if !over {
 				return d.a.ended(d.id, d.latest(), r)
 			}
-			d.a.say("The relay doesn't know yet: `sparekey resume %s` tells it when it can be reached.", d.id)
+			d.a.say("%s doesn't know yet: `sparekey resume %s` tells it when it can be reached.", d.other(r), d.id)
 			return d.a.ended(d.id, d.latest(), r)
 		case <-d.live.Done():
 			for len(d.updates) > 0 {
@@ -232,6 +258,14 @@ func (d *drive) awaitSender(ctx context.Context, r node.Record, noWait bool) err
 			return nil
 		}
 	}
+}
+
+// other names who has to hear of the end of a sender's share.
+func (d *drive) other(r node.Record) string {
+	if r.Relay == "" {
+		return "The other device"
+	}
+	return "The relay"
 }
 
 // interrupted is the failure of a wait that was cut off; the share is kept.

@@ -18,6 +18,7 @@ type config struct {
 	Relays       []string `toml:"relays"`        // hosts that receive contacts without asking
 	AllowPrivate bool     `toml:"allow_private"` // relays on private addresses may be contacted
 	Name         string   `toml:"name"`          // what this device is called over there; empty: nothing
+	Paths        string   `toml:"paths"`         // kinds of path, lan,relay
 	Home         string   `toml:"home"`
 	KeyFile      string   `toml:"vault_key_file"`
 }
@@ -37,7 +38,7 @@ func loadConfig(path string) (config, error) {
 		return config{}, fail(exitUsage, "config", fmt.Sprintf("the config file %s can't be read: %v", path, err), "mend it, or give another one with --config").because(err)
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return config{}, fail(exitUsage, "config", fmt.Sprintf("the config file %s has a key that sparekey doesn't know: %s", path, unknown[0]), "take it out; known are relay, relays, allow_private, name, home, vault_key_file")
+		return config{}, fail(exitUsage, "config", fmt.Sprintf("the config file %s has a key that sparekey doesn't know: %s", path, unknown[0]), "take it out; known are relay, relays, allow_private, name, paths, home, vault_key_file")
 	}
 	return c, nil
 }
@@ -56,6 +57,7 @@ func first(values ...string) string {
 func (c config) settle(home string) config {
 	c.Home = first(home, os.Getenv("SPAREKEY_HOME"), c.Home, filepath.Join(xdg.DataHome, "sparekey"))
 	c.Relay = first(os.Getenv("SPAREKEY_RELAY"), c.Relay)
+	c.Paths = first(os.Getenv("SPAREKEY_PATHS"), c.Paths)
 	c.KeyFile = first(os.Getenv("SPAREKEY_VAULT_KEY_FILE"), c.KeyFile)
 	return c
 }

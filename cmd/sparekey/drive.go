@@ -46,12 +46,13 @@ func (a *app) hold(id string) (*vault.Lock, error) {
 	return lock, err
 }
 
-// drive starts a share under its lock; the first events come before anything that
+// drive starts a share under its lock, by the paths that it may go by; the first events come before anything that
 // a path brings.
 func (a *app) drive(ctx context.Context, d *node.Device, id string, lock *vault.Lock, r node.Record, first ...share.Event) (*drive, error) {
 	run := &drive{a: a, id: id, lock: lock, updates: make(chan node.Update, 256)}
 	run.last.State, run.last.Reason, run.last.Label, _ = r.State()
 	run.ctx, run.stop = context.WithCancel(ctx)
+	d.Finders = a.finders(a.ways(r.Ways))
 	live, err := d.Start(run.ctx, id, r, run.tell, first...)
 	if err != nil {
 		lock.Release()
@@ -250,8 +251,7 @@ func (a *app) haltCopies(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	dev := a.device()
-	dev.Finders = nil // a copy says nothing to anybody
+	dev := a.device() // without paths: a copy says nothing to anybody
 	halted := 0
 	for _, id := range ids {
 		lived, err := a.halt(ctx, dev, id)

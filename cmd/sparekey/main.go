@@ -17,7 +17,6 @@ import (
 	"github.com/sparekey/sparekey/node"
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/vault"
-	"github.com/sparekey/sparekey/relay/mailbox"
 )
 
 func main() {
@@ -44,22 +43,33 @@ type app struct {
 	term   *terminal
 	vault  *vault.Vault
 	placed placing
+
+	asked, usual ways                    // the kinds of path that the command line names, and those that are set
+	room         func() discovery.Finder // of the other device in the room; nil: this version has none
 }
 
 type flags struct {
 	json, quiet, verbose, noPrompt bool
-	config, home                   string
+	config, home, paths            string
 	timeout                        time.Duration
 }
 
 // run runs a command line and returns its exit code.
 func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.Writer) int {
+	return assemble(stdin, stdout, stderr).run(ctx, args)
+}
+
+func assemble(stdin *os.File, stdout, stderr io.Writer) *app {
 	a := &app{output: output{stdout: stdout, stderr: stderr}, stdin: stdin}
 	a.placed.Registry = a.formats()
+	return a
+}
+
+func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
 	root.SetContext(ctx)
 	err := root.Execute()
 	if err == nil {
@@ -129,6 +139,9 @@ func (a *app) begin(c *cobra.Command) error {
 		return err
 	}
 	a.config = loaded.settle(a.flags.home)
+	if err := a.settleWays(); err != nil {
+		return err
+	}
 	a.term = newTerminal(a.stdin, a.stderr, a.flags.noPrompt)
 	if a.flags.timeout > 0 {
 		ctx, cancel := context.WithTimeout(c.Context(), a.flags.timeout)
@@ -156,11 +169,9 @@ func (a *app) formats() *credential.Registry {
 	return credential.NewRegistry(credential.File{}, credential.AgeIdentity{})
 }
 
+// device is this device, without paths: drive gives it those of the share.
 func (a *app) device() *node.Device {
-	return &node.Device{
-		Vault: a.vault, Formats: &a.placed, Now: now, Rand: rand.Reader,
-		Finders: []discovery.Finder{mailbox.New(mailbox.Config{})},
-	}
+	return &node.Device{Vault: a.vault, Formats: &a.placed, Now: now, Rand: rand.Reader}
 }
 
 func (a *app) versionCommand() *cobra.Command {
