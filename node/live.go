@@ -71,6 +71,10 @@ var ErrStopped = errors.New("the share is not being driven any more")
 // the link, and this version knows none. Nothing was sent.
 var ErrFactor = errors.New("the sender asks for a proof that this version doesn't know")
 
+// ErrUntold is wrapped by the errors of Do and Retarget where the format can't tell
+// whether the credential is in its place.
+var ErrUntold = errors.New("whether the credential is in its place can't be told")
+
 // Start drives the share of a record until ctx ends or it is settled: ended,
 // with the other side or a mailbox knowing. tell is called from the share's own
 // goroutine and must not block or call the Live. The first events are taken before

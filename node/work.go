@@ -225,7 +225,7 @@ func (l *Live) release() error {
 // refuse answers the events that have waited in vain.
 func (l *Live) refuse(why error) {
 	for _, q := range l.waiting {
-		q.done <- fmt.Errorf("whether the credential is in its place can't be told: %w", why)
+		q.done <- fmt.Errorf("%w: %w", ErrUntold, why)
 	}
 	l.waiting = nil
 }

@@ -324,13 +324,15 @@ func (a *app) reach(ctx context.Context, id string, o order) (*drive, word, erro
 	}
 }
 
-// answerTime is how long an order waits for the other side or a mailbox.
+// answerTime is how long an order waits for the other side or a mailbox, once the
+// credential's format has told whether it is too late.
 const answerTime = 10 * time.Second
 
 // order waits until a share that this process has taken up with an order has
 // ended and a mailbox knows, or for so long. That a credential could not be
 // put in its place may show only then, and it is not too late to decline: the
-// order is given again.
+// order is given again. It waits for the format that has to tell, and ends with
+// its trouble.
 func (d *drive) order(ctx context.Context, o order) error {
 	do := func() error {
 		if err := d.live.Do(ctx, o.event()); err != nil && !errors.Is(err, node.ErrStopped) {
@@ -338,13 +340,13 @@ func (d *drive) order(ctx context.Context, o order) error {
 		}
 		return nil
 	}
-	enough, unheard := time.NewTimer(answerTime), false
+	enough, unheard, told := time.NewTimer(answerTime), false, false
 	defer enough.Stop()
 	var err error
 	for over := false; !over && err == nil; over = over || unheard {
 		select {
 		case u := <-d.updates:
-			if u.Held {
+			if u.Err != nil {
 				err = do()
 			}
 		case <-d.live.Done():
@@ -352,7 +354,11 @@ func (d *drive) order(ctx context.Context, o order) error {
 				err = d.live.Wait()
 			}
 		case <-enough.C:
-			unheard = true
+			if unheard = told || d.latest().State != share.Provisioning; !unheard {
+				d.a.say("Waiting until it is known whether the credential is in its place … (Ctrl-C is safe)")
+				err, told = do(), true
+				enough.Reset(answerTime)
+			}
 		case <-ctx.Done():
 			if unheard = true; !d.latest().State.Ended() {
 				err = interrupted(ctx, d.id, ctx.Err())
@@ -380,7 +386,7 @@ func (a *app) ordered(id string, o order, u node.Update) error {
 		return fail(exitTaken, "too_late", fmt.Sprintf("too late: it was received%s, and confirmed.", by(u.Label)), "to take it back, withdraw the credential where it was issued")
 	case u.State == share.Granted:
 		return fail(exitTaken, "asked", "the credential has left for the receiver, which has been asked not to use it. Its answer is not here yet.", "sparekey resume "+id)
-	case u.State == share.Done, u.State == share.Provisioned, u.State == share.Provisioning:
+	case u.State == share.Done, u.State == share.Provisioned:
 		return fail(exitTaken, "too_late", "too late: the credential is here already.", "remove it by hand, if you don't want it")
 	case u.State.Ended():
 		return fail(exitOver, "over", fmt.Sprintf("the share has ended before: it was %s.", u.State), "")

@@ -115,7 +115,7 @@ type word struct {
 	State  share.State `json:"state"`
 	Reason string      `json:"reason,omitempty"`
 	Label  string      `json:"label,omitempty"`
-	Error  string      `json:"error,omitempty"`
+	Failed *failure    `json:"failed,omitempty"`
 }
 
 func (o order) event() share.Event {
@@ -163,7 +163,7 @@ func (d *drive) serve() {
 			stop := context.AfterFunc(d.ctx, func() { c.SetReadDeadline(time.Now()) })
 			defer stop()
 			line, err := bufio.NewReader(io.LimitReader(c, maxOrder)).ReadBytes('\n')
-			w := word{Error: "this is no order"}
+			w := word{Failed: usage("this is no order")}
 			if o, ok := parseOrder(line); ok && err == nil {
 				w = d.obey(o)
 			}
@@ -180,8 +180,12 @@ const maxOrder = 4096
 func (d *drive) obey(o order) (w word) {
 	ctx, cancel := context.WithTimeout(context.Background(), endTime)
 	defer cancel()
-	if err := d.live.Do(ctx, o.event()); err != nil && !errors.Is(err, node.ErrStopped) {
-		w.Error = err.Error()
+	switch err := d.live.Do(ctx, o.event()); {
+	case err == nil, errors.Is(err, node.ErrStopped):
+	case ctx.Err() != nil:
+		w.Failed = busy(d.id)
+	default:
+		w.Failed = asFailure(err)
 	}
 	select {
 	case <-d.live.Done():
@@ -190,6 +194,11 @@ func (d *drive) obey(o order) (w word) {
 	u := d.latest()
 	w.State, w.Reason, w.Label = u.State, u.Reason, u.Label
 	return w
+}
+
+// busy tells that an order has been taken, and waits for the credential's format.
+func busy(id string) *failure {
+	return fail(exitTaken, "busy", "the credential is being put in its place at this moment. What was asked is done after that, if it still can be.", "sparekey show "+id+" tells what became of it")
 }
 
 // errNoAnswer is wrapped by errors about a holder that was not there to answer.
@@ -207,8 +216,8 @@ func (a *app) command(ctx context.Context, id string, o order) (word, error) {
 	if err := errors.Join(json.NewEncoder(c).Encode(o), json.NewDecoder(c).Decode(&w)); err != nil {
 		return word{}, fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
-	if w.Error != "" {
-		return word{}, errors.New(w.Error)
+	if w.Failed != nil {
+		return word{}, w.Failed
 	}
 	return w, nil
 }
@@ -230,6 +239,8 @@ func vaultFailure(err error) *failure {
 		return fail(exitRefused, "unknown_format", unknown.Error()+". Nothing was used up.", "sparekey formats lists those it knows; a newer sparekey may know more").because(err)
 	case errors.Is(err, node.ErrRecord):
 		return fail(exitVault, "vault_damaged", err.Error()+". It was left as it is.", "use the sparekey that wrote it").because(err)
+	case errors.Is(err, node.ErrUntold):
+		return fail(exitCantWrite, "cant_tell", err.Error()+". The share is kept as it is.", "see to it, and try again").because(err)
 	case ofFiles(err):
 		return fail(exitCantWrite, "storage", err.Error()+". Nothing was sent that isn't saved; what was saved is kept.", "see that there is room, and that the folder may be written to; sparekey list shows what there is").because(err)
 	}

@@ -29,12 +29,12 @@ const (
 // A failure is an error as a person and a script are told it: what happened
 // and whether the credential is safe, what to do, and a stable code.
 type failure struct {
-	Code      string
-	Message   string
-	Hint      string
-	Exit      int
-	Retryable bool
-	Safe      bool // nothing was lost or used up
+	Code      string `json:"code"`
+	Message   string `json:"message"`
+	Hint      string `json:"hint"`
+	Exit      int    `json:"exit"`
+	Retryable bool   `json:"retryable"`
+	Safe      bool   `json:"safe"` // nothing was lost or used up
 	cause     error
 }
 
