@@ -92,7 +92,7 @@ func (v *Vault) removeDrafts() error {
 
 func (v *Vault) removeDraft(path, name string) error {
 	if filepath.Dir(path) != v.home && isID(name) {
-		lock, err := v.Lock(name)
+		lock, err := v.lock(name) // not Lock: that waits for the gate
 		if errors.Is(err, ErrHeld) {
 			return nil
 		}

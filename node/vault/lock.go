@@ -19,8 +19,24 @@ type Lock struct {
 	draft string // the share's; in use only under the lock
 }
 
-// Lock takes hold of a share, or returns ErrHeld.
+// Lock takes hold of a share, or returns ErrHeld. Who opens the vault holds each
+// share that a crash has left half written, for a moment and behind the gate: so
+// where a share is held, it is tried once more from there.
 func (v *Vault) Lock(id string) (*Lock, error) {
+	lock, err := v.lock(id)
+	if !errors.Is(err, ErrHeld) {
+		return lock, err
+	}
+	gate, err := v.gate()
+	if err != nil {
+		return nil, err
+	}
+	defer gate.Close()
+	return v.lock(id)
+}
+
+// lock takes hold of a share at once, or returns ErrHeld.
+func (v *Vault) lock(id string) (*Lock, error) {
 	for {
 		f, err := lockFile(v.share(id)+".lock", syscall.LOCK_NB)
 		switch {

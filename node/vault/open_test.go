@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // TestVLT01ProcessesThatOpenANewVaultAtOnceHaveOneKey runs real processes; each
@@ -190,6 +191,38 @@ func TestLockOfARemovedShareIsNobodys(t *testing.T) {
 				l.Release()
 			}
 		}
+	}
+}
+
+// TestShareIsNotHeldByWhoCleansUpAfterACrash, however long that takes.
+func TestShareIsNotHeldByWhoCleansUpAfterACrash(t *testing.T) {
+	v := open(t, t.TempDir())
+	gate, err := v.gate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cleans, err := v.lock("aaaaaaaa")
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked := make(chan error, 1)
+	go func() {
+		lock, err := v.Lock("aaaaaaaa")
+		if err == nil {
+			err = lock.Release()
+		}
+		locked <- err
+	}()
+	select {
+	case err := <-locked:
+		t.Fatalf("while it is cleaned up: %v", err)
+	case <-time.After(200 * time.Millisecond): // only how long a fault has to show itself
+	}
+	if err := errors.Join(cleans.Release(), gate.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-locked; err != nil {
+		t.Errorf("after it was cleaned up: %v", err)
 	}
 }
 
