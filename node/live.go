@@ -23,7 +23,8 @@ type Live struct {
 
 	record  Record
 	machine machine
-	saved   bool // the vault has a record of it
+	saved   bool   // the vault has a record of it
+	via     string // the path by which something authentic came last
 
 	carrier *fallback.Carrier
 	version uint64 // of the load that is carried
@@ -338,10 +339,11 @@ func (l *Live) complete(q request) (share.Event, error) {
 // step is the order that everything rests on: step, save, send, tell.
 func (l *Live) step(e share.Event, from discovery.Path) error {
 	next, eff := l.machine.step(l.device.Now(), l.device.Rand, e)
+	came := steps(eff, from) // what the format answers to it goes by no path yet
 	next, eff = l.answer(next, eff)
 	if eff.Save {
 		fault.Point("node.step", "unsaved")
-		if err := l.save(next, from); err != nil {
+		if err := l.save(next, from, came); err != nil {
 			return err
 		}
 		fault.Point("node.step", "saved")
@@ -359,12 +361,24 @@ func (l *Live) step(e share.Event, from discovery.Path) error {
 	for _, n := range eff.Tell {
 		l.update(Update{Notice: &n}, from)
 	}
+	l.moved(from, eff)
 	return nil
+}
+
+// moved tells, once, that the share goes on by another path than before.
+func (l *Live) moved(from discovery.Path, eff share.Effects) {
+	if from == nil || eff.Bad || from.String() == l.via {
+		return
+	}
+	l.via = from.String()
+	if len(eff.Tell) == 0 {
+		l.update(Update{}, from)
+	}
 }
 
 // save writes the record with the machine's next value. A receiver that only
 // looks is not saved: viewing leaves no trace.
-func (l *Live) save(next machine, from discovery.Path) error {
+func (l *Live) save(next machine, from discovery.Path, came []Step) error {
 	state, _, _ := next.state()
 	if v, ok := next.(receiverMachine); ok && v.Offer != nil {
 		if p, err := v.Preview(); err == nil {
@@ -374,7 +388,7 @@ func (l *Live) save(next machine, from discovery.Path) error {
 	r := l.record
 	r.Machine = next.marshal()
 	if from != nil {
-		r.Paths = addPath(r.Paths, from.String())
+		r.carried(from.String(), came)
 	}
 	if state.Ended() {
 		r.erase(time.Now(), len(next.outbox()) > 0)
@@ -385,20 +399,6 @@ func (l *Live) save(next machine, from discovery.Path) error {
 	}
 	l.saved = true
 	return save(l.device.Vault, l.id, r)
-}
-
-const maxPaths = 8
-
-func addPath(paths []string, p string) []string {
-	for _, have := range paths {
-		if have == p {
-			return paths
-		}
-	}
-	if len(paths) == maxPaths {
-		return paths
-	}
-	return append(paths[:len(paths):len(paths)], p)
 }
 
 // carry hands the carrier what is wanted now.

@@ -31,6 +31,7 @@ type Record struct {
 	Ended    time.Time      `cbor:"14,keyasint"`           // by the wall clock; zero while it lives
 	View     [32]byte       `cbor:"15,keyasint"`           // of a share that has ended and is not settled: the link's capability
 	Ways     []string       `cbor:"16,keyasint,omitempty"` // the kinds of path it may go by, as the person chose; whoever picks the Finders reads it
+	Steps    []Step         `cbor:"17,keyasint,omitempty"` // which step came by which path
 }
 
 const recordVersion = 1

@@ -65,9 +65,7 @@ func (a *app) describe(id string, r node.Record) event {
 	if !state.Ended() {
 		e.ExpiresAt = time.Now().Add(r.Left(now())).UTC().Format(time.RFC3339)
 	}
-	if len(r.Paths) > 0 {
-		e.Path = r.Paths[len(r.Paths)-1]
-	}
+	e.Path, e.Steps = lastPath(r), stepsOf(r)
 	return e
 }
 
@@ -79,7 +77,7 @@ func (a *app) showCommand() *cobra.Command {
 		}
 		e := a.describe(id, r)
 		for _, line := range [][2]string{{"id", id}, {"role", e.Role}, {"what", a.named(r.Preview)}, {"state", e.State}, {"reason", credential.Display(e.Reason, 200)},
-			{"other", credential.Display(e.Peer, 64)}, {"relay", e.Relay}, {"carried by", e.Path}, {"until", e.ExpiresAt}} {
+			{"other", credential.Display(e.Peer, 64)}, {"relay", e.Relay}, {"carried by", carried(r)}, {"until", e.ExpiresAt}} {
 			if line[1] != "" {
 				a.data("%-10s  %s", line[0], line[1])
 			}

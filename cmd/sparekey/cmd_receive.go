@@ -226,6 +226,7 @@ func (d *drive) preview(ctx context.Context) (share.Preview, error) {
 	for {
 		select {
 		case u := <-d.updates:
+			d.via = first(u.Path, d.via)
 			if u.Report != nil {
 				d.a.problem(u.Report, seen)
 				if u.Report.State == discovery.Failing {
@@ -373,6 +374,7 @@ func (d *drive) awaitReceiver(ctx context.Context) error {
 
 // receiver tells one update of a receiver's share.
 func (d *drive) receiver(u node.Update, seen map[string]bool) {
+	d.goesOn(u)
 	if u.Report != nil {
 		d.a.problem(u.Report, seen)
 	}

@@ -282,6 +282,7 @@ func interrupted(ctx context.Context, id string, err error) error {
 // sender tells one update of a sender's share; done ends the command.
 func (d *drive) sender(u node.Update, r node.Record, noWait bool, seen map[string]bool, others *int) (done bool, err error) {
 	a := d.a
+	d.goesOn(u)
 	switch {
 	case u.Report != nil:
 		a.problem(u.Report, seen)

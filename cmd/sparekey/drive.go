@@ -33,6 +33,9 @@ type drive struct {
 	socket  net.Listener
 	served  sync.WaitGroup
 
+	via   string      // the path that the share goes by, as it was told last
+	moved share.State // in which it was told that it goes on by another
+
 	mu   sync.Mutex
 	last node.Update
 }

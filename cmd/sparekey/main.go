@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 }
 
 func assemble(stdin *os.File, stdout, stderr io.Writer) *app {
-	a := &app{output: output{stdout: stdout, stderr: stderr}, stdin: stdin}
+	a := &app{output: output{stdout: stdout, stderr: newScreen(stderr)}, stdin: stdin}
 	a.placed.Registry = a.formats()
 	return a
 }
@@ -72,6 +72,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetErr(a.stderr)
 	root.SetContext(ctx)
 	err := root.Execute()
+	defer a.stderr.(*screen).close()
 	if err == nil {
 		err = a.broken()
 	}

@@ -39,6 +39,7 @@ type event struct {
 	Relay     string `json:"relay,omitempty"`
 	Link      string `json:"link,omitempty"`
 	Path      string `json:"path,omitempty"`
+	Steps     []step `json:"steps,omitempty"`
 	ExpiresAt string `json:"expires_at,omitempty"`
 	Others    int    `json:"others,omitempty"`
 	Known     bool   `json:"known,omitempty"`
@@ -62,6 +63,16 @@ func (o *output) say(format string, args ...any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	fmt.Fprintf(o.stderr, format+"\n", args...)
+}
+
+// progress prints how things go on now. On a terminal it is written over the last such
+// line; elsewhere it is a line of its own, and only wanted where it is fresh.
+func (o *output) progress(line string, fresh bool) {
+	if s, ok := o.stderr.(*screen); ok && s.terminal != nil && !o.json && !o.quiet {
+		s.replace(line)
+	} else if fresh {
+		o.say("%s", line)
+	}
 }
 
 // data prints a line that scripts read, also when quiet.
