@@ -1,0 +1,202 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/discovery/pathtest"
+	"github.com/sparekey/sparekey/node"
+	"github.com/sparekey/sparekey/node/credential"
+	"github.com/sparekey/sparekey/node/share"
+)
+
+// inRoom runs two devices in virtual time in one room, without any relay.
+func inRoom(t *testing.T, f func(room *pathtest.Room, alice, bob *party, sends, receives *puppet)) {
+	synctest.Test(t, func(t *testing.T) {
+		room := pathtest.NewRoom(2 * time.Millisecond)
+		alice, bob := newParty(t), newParty(t)
+		alice.Finders, bob.Finders = []discovery.Finder{room}, []discovery.Finder{room}
+		sends, receives := &puppet{note: alice.note}, &puppet{note: bob.note}
+		alice.Formats, bob.Formats = sends, receives
+		f(room, alice, bob, sends, receives)
+		alice.stop()
+		bob.stop()
+	})
+}
+
+// bothEnd waits until both shares are settled, soon, in these states.
+func bothEnd(alice, bob *party, sender, receiver share.State) {
+	alice.t.Helper()
+	began := time.Now()
+	if err := errors.Join(alice.live.Wait(), bob.live.Wait()); err != nil {
+		alice.t.Error(err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		alice.t.Errorf("they were settled after %v", took)
+	}
+	for p, want := range map[*party]share.State{alice: sender, bob: receiver} {
+		r := p.record()
+		if state, reason, _, err := r.State(); err != nil || state != want || !r.Settled || r.Waiting() {
+			alice.t.Errorf("the %s stands at %s (%s), want %s; settled: %v; %v", r.Role, state, reason, want, r.Settled, err)
+		}
+	}
+}
+
+func TestShareInTheRoomEndsOnBothSidesWithoutARelay(t *testing.T) {
+	never := func(ctx context.Context, _ credential.Turn) (credential.Answer, error) {
+		<-ctx.Done()
+		return credential.Answer{}, ctx.Err()
+	}
+	for name, c := range map[string]struct {
+		before           func(sends, receives *puppet)
+		then             func(alice, bob *party)
+		sender, receiver share.State
+		placed           int
+	}{
+		"handed over": {nil, nil, share.Done, share.Done, 1},
+		"cancelled after the pin": {func(sends, _ *puppet) { sends.send = never }, func(alice, _ *party) { alice.state(share.Pinned); alice.do(share.Cancel{}) },
+			share.Cancelled, share.Cancelled, 0},
+		"declined before the grant": {func(sends, _ *puppet) { sends.send = never }, func(alice, bob *party) { alice.state(share.Pinned); bob.do(share.Decline{}) },
+			share.Declined, share.Declined, 0},
+		"declined with the grant": {func(_, receives *puppet) { receives.receive = never }, func(_, bob *party) { bob.state(share.Provisioning); bob.do(share.Decline{}) },
+			share.Declined, share.Declined, 0},
+		"can't be taken": {func(_, receives *puppet) {
+			receives.receive = func(context.Context, credential.Turn) (credential.Answer, error) {
+				return credential.Answer{}, fmt.Errorf("%w: no such lock", credential.ErrFinal)
+			}
+		}, nil, share.Declined, share.Failed, 0},
+		"recalled": {func(_, receives *puppet) { receives.receive = never }, func(alice, bob *party) { bob.state(share.Provisioning); alice.do(share.Cancel{}) },
+			share.Cancelled, share.Cancelled, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRoom(t, func(room *pathtest.Room, alice, bob *party, sends, receives *puppet) {
+				if c.before != nil {
+					c.before(sends, receives)
+				}
+				claim(alice, bob)
+				if c.then != nil {
+					c.then(alice, bob)
+				}
+				bothEnd(alice, bob, c.sender, c.receiver)
+				if n := bob.note.placed; len(n) != c.placed {
+					t.Errorf("provisioned %v", n)
+				}
+				if n := len(room.Cables()); n != 1 {
+					t.Errorf("%d cables were laid for it", n)
+				}
+			})
+		})
+	}
+}
+
+// TestCancelBeforeTheClaimEndsInTheRoomAtOnce: there is nobody to tell.
+func TestCancelBeforeTheClaimEndsInTheRoomAtOnce(t *testing.T) {
+	inRoom(t, func(_ *pathtest.Room, alice, bob *party, _, _ *puppet) {
+		offer := alice.offer("", "the key")
+		alice.start(offer)
+		bob.start(bob.open(offer))
+		bob.previewed()
+		began := time.Now()
+		alice.do(share.Cancel{})
+		if err := alice.live.Wait(); err != nil || time.Since(began) > time.Second {
+			t.Errorf("settled after %v: %v", time.Since(began), err)
+		}
+	})
+}
+
+// TestEitherSideCrashesInTheRoomAndTheShareEndsAllTheSame: after each of its states.
+func TestEitherSideCrashesInTheRoomAndTheShareEndsAllTheSame(t *testing.T) {
+	for _, state := range []share.State{share.Claimed, share.Pinned, share.Granted, share.Provisioning, share.Provisioned} {
+		t.Run(string(state), func(t *testing.T) {
+			inRoom(t, func(_ *pathtest.Room, alice, bob *party, _, _ *puppet) {
+				p := bob
+				if state == share.Pinned || state == share.Granted {
+					p = alice
+				}
+				killed := &dying{memory: p.vault, at: state}
+				p.Vault = killed
+				offer := alice.offer("", "the key")
+				alice.start(offer)
+				bob.start(bob.open(offer))
+				bob.previewed()
+				if err := bob.live.Accept(t.Context(), nil, ""); err != nil && !errors.Is(err, errKilled) {
+					t.Fatal(err)
+				}
+				if err := p.live.Wait(); !errors.Is(err, errKilled) {
+					t.Fatalf("it was to be killed, but: %v", err)
+				}
+				time.Sleep(5 * time.Second) // the other side is alone for a while
+				p.Vault = p.vault
+				p.resume()
+				bothEnd(alice, bob, share.Done, share.Done)
+				if n := bob.note.placed; len(n) != 1 || bob.note.text != "the key" {
+					t.Errorf("provisioned %v, received %q", n, bob.note.text)
+				}
+			})
+		})
+	}
+}
+
+// dying is a vault whose process is killed right behind the save of a state.
+type dying struct {
+	*memory
+	at share.State
+}
+
+var errKilled = errors.New("killed")
+
+func (d *dying) Save(id string, b []byte) error {
+	if err := d.memory.Save(id, b); err != nil {
+		return err
+	}
+	r, err := node.DecodeRecord(b)
+	if err != nil {
+		return err
+	}
+	if state, _, _, err := r.State(); err != nil || state == d.at {
+		return errors.Join(errKilled, err)
+	}
+	return nil
+}
+
+// TestWhatIsNotSavedIsNotTaken: whoever sent it keeps it, and gives it to the next path.
+func TestWhatIsNotSavedIsNotTaken(t *testing.T) {
+	inRoom(t, func(room *pathtest.Room, alice, bob *party, _, _ *puppet) {
+		full := &fullDisk{memory: alice.vault}
+		alice.Vault = full
+		offer := alice.offer("", "the key")
+		alice.start(offer)
+		bob.start(bob.open(offer))
+		bob.previewed()
+		full.full = true
+		bob.accept()
+		if err := alice.live.Wait(); !errors.Is(err, errFull) {
+			t.Fatalf("it was to be full, but: %v", err)
+		}
+		if _, err := alice.Load("id"); err != nil || len(room.Cables()) == 0 {
+			t.Error(err)
+		}
+		full.full = false
+		alice.resume()
+		bothEnd(alice, bob, share.Done, share.Done)
+	})
+}
+
+type fullDisk struct {
+	*memory
+	full bool
+}
+
+var errFull = errors.New("no space left")
+
+func (f *fullDisk) Save(id string, b []byte) error {
+	if f.full {
+		return errFull
+	}
+	return f.memory.Save(id, b)
+}
