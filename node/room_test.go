@@ -124,7 +124,7 @@ func TestEitherSideCrashesInTheRoomAndTheShareEndsAllTheSame(t *testing.T) {
 				alice.start(offer)
 				bob.start(bob.open(offer))
 				bob.previewed()
-				if err := bob.live.Accept(t.Context(), nil, ""); err != nil && !errors.Is(err, errKilled) {
+				if err := bob.live.Accept(bob.t.Context(), nil, ""); err != nil && !errors.Is(err, errKilled) {
 					t.Fatal(err)
 				}
 				if err := p.live.Wait(); !errors.Is(err, errKilled) {
