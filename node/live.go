@@ -31,6 +31,7 @@ type Live struct {
 	events  chan request
 	results chan result
 	reports chan discovery.Report
+	gossip  gossip
 	left    time.Duration // what a mailbox said last
 	timer   *time.Timer   // for the machine's next Woken; every step sets it
 	job     *job          // the task that is being done; nil: none
@@ -49,7 +50,7 @@ type Update struct {
 	Label   string            // what the other device calls itself
 	Notice  *share.Notice     // nil: the update is of another kind
 	Path    string            // the path that brought it, if one did
-	Report  *discovery.Report // what a path has to say: hearsay
+	Report  *discovery.Report // what a path has to say, where that is news: hearsay
 	Err     error             // a task failed; Held says whether it will be tried again by itself
 	Held    bool
 	Preview *share.Preview // a receiver: what there is to accept
@@ -91,7 +92,7 @@ func (d *Device) Start(ctx context.Context, id string, r Record, tell func(Updat
 		m = v
 	}
 	l := &Live{
-		device: d, id: id, tell: tell, record: r, machine: m,
+		device: d, id: id, tell: tell, record: r, machine: m, gossip: gossip{},
 		carrier: fallback.New(fallback.Config{NoMailbox: r.Relay == ""}),
 		events:  make(chan request), results: make(chan result), reports: make(chan discovery.Report, 16),
 		done: make(chan struct{}),
@@ -433,7 +434,7 @@ func (l *Live) update(u Update, from discovery.Path) {
 }
 
 // heard takes a path's report. Only the proof of the end, and less time than
-// was known, are the machine's business.
+// was known, are the machine's business; the rest is for people, where it is news.
 func (l *Live) heard(r discovery.Report) error {
 	var err error
 	switch {
@@ -443,7 +444,9 @@ func (l *Live) heard(r discovery.Report) error {
 		l.left = r.Left
 		err = l.step(share.Remaining{Left: r.Left}, nil)
 	}
-	l.update(Update{Report: &r}, nil)
+	if l.gossip.news(r, time.Now()) {
+		l.update(Update{Report: &r}, nil)
+	}
 	return err
 }
 
