@@ -33,6 +33,7 @@ var rooms = map[string]room{
 	"noise":     {[]string{"noise/frame"}, "a frame is all it shares with carriers"},
 	"discovery": {[]string{"noise/frame"}, "a frame is all it shares with the session"},
 
+	"discovery/lan":          {[]string{"discovery", "discovery/lan/beacon", "discovery/lan/quicpath", "noise/frame"}, "finding and carrying, put together for a share; what a frame means is none of its business"},
 	"discovery/lan/quicpath": {[]string{"discovery", "noise/frame"}, "it carries frames it can't open, and knows of a share what proves a path"},
 	"discovery/lan/beacon":   {nil, "a leaf: it finds who answers for a tag, and knows neither shares nor keys"},
 	"discovery/pathtest":     {[]string{"discovery", "noise/frame"}, "paths within a process, for tests: whoever uses paths is given these"},
@@ -75,9 +76,9 @@ var outside = []struct {
 	why   string
 }{
 	{"net/http", []string{"relay", "relay/mailbox", "relay/liar", "cmd/sparekey", "cmd/sparekey-relay"}, "the browser does without it; formats are given an HTTP function"},
-	{"net", []string{"relay", "relay/mailbox", "relay/liar", "node/vault", "discovery/lan/beacon", "discovery/lan/quicpath", "simulations/wire", "simulations/programs", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
+	{"net", []string{"relay", "relay/mailbox", "relay/liar", "node/vault", "discovery/lan", "discovery/lan/beacon", "discovery/lan/quicpath", "simulations/wire", "simulations/programs", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
 	{"os", []string{"relay", "relay/roots", "node/vault", "node/credential", "relay/disk", "simulations/wire", "simulations/programs", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay", "crash", "vectortest", "discovery/lan/quicpath"}, "files belong to the vault, to formats and to stores; quicpath sets a variable that keeps quic-go from printing"},
-	{"crypto/rand", []string{"relay", "relay/disk", "simulations/programs", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
+	{"crypto/rand", []string{"relay", "relay/disk", "discovery/lan", "simulations/programs", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
 	{"github.com/cockroachdb/pebble", []string{"relay/disk"}, "one outside library in one room"},
 	{"github.com/hashicorp/mdns", []string{"discovery/lan/beacon"}, "one outside library in one room"},
 	{"github.com/miekg/dns", []string{"discovery/lan/beacon"}, "it is hashicorp/mdns's, and stays in its room"},

@@ -1,0 +1,229 @@
+package lan_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/discovery/lan"
+	"github.com/sparekey/sparekey/discovery/lan/beacon"
+	"github.com/sparekey/sparekey/discovery/lan/quicpath"
+	"github.com/sparekey/sparekey/noise/frame"
+)
+
+// patience bounds every wait of these tests, on the slowest machine.
+const patience = time.Minute
+
+// alone runs a test in a process that has a network of its own, with an interface
+// that leads nowhere. It reports whether this is that process.
+func alone(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv("SPAREKEY_ALONE") == t.Name() {
+		if err := makeRoom(); err != nil {
+			t.Fatal(err)
+		}
+		return true
+	}
+	c := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.timeout", "3m", "-test.v")
+	c.Env = append(os.Environ(), "SPAREKEY_ALONE="+t.Name())
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v (network namespaces need root)\n%s", err, out)
+	}
+	return false
+}
+
+// makeRoom gives this process's network an interface like a machine's.
+func makeRoom() error {
+	for _, args := range []string{
+		"link set lo up", "link add room type veth peer name wall", "link set room up", "link set wall up", "addr add 10.0.0.1/24 dev room",
+	} {
+		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("ip %s: %w: %s (on Debian, iproute2 has it)", args, err, out)
+		}
+	}
+	return nil
+}
+
+// A side is one side of a share in the room, without a share.
+type side struct {
+	room  *lan.LAN
+	paths chan discovery.Path
+	stop  func()
+}
+
+func enter(t *testing.T, r discovery.Role, first ...frame.Frame) *side {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &side{room: lan.New(lan.Config{}), paths: make(chan discovery.Path, 16)}
+	m := discovery.Meeting{Role: r, Topic: [32]byte{1}, Key: [32]byte{2}, First: func() []frame.Frame { return first }}
+	var finding sync.WaitGroup
+	finding.Go(func() {
+		if err := s.room.Find(ctx, m, func(p discovery.Path) { s.paths <- p }); err != nil {
+			t.Error(err)
+		}
+	})
+	s.stop = sync.OnceFunc(func() {
+		cancel()
+		finding.Wait()
+		s.room.Close()
+	})
+	t.Cleanup(s.stop)
+	return s
+}
+
+// path waits for a path.
+func (s *side) path(t *testing.T) discovery.Direct {
+	t.Helper()
+	select {
+	case p := <-s.paths:
+		return p.(discovery.Direct)
+	case <-time.After(patience):
+		t.Fatal("no path was found")
+		return nil
+	}
+}
+
+// carries sends a frame by a path and takes it at the other end.
+func carries(t *testing.T, from, to discovery.Direct, f frame.Frame) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	sent := make(chan error, 1)
+	go func() { sent <- from.Send(ctx, f) }()
+	got, err := to.Receive(ctx)
+	if err != nil || len(got) != 1 || string(got[0]) != string(f) {
+		t.Fatalf("received %v: %v", got, err)
+	}
+	to.Taken(true)
+	if err := <-sent; err != nil {
+		t.Fatal("sent: ", err)
+	}
+}
+
+var (
+	offer = frame.New(frame.Offer, frame.Candidate{}, 0, make([]byte, 64))
+	data  = frame.New(frame.Data, frame.Candidate{1}, 1, make([]byte, 64))
+)
+
+func TestTwoDevicesInARoomFindEachOtherAndAgainWhenAPathHasDied(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	sender, receiver := enter(t, discovery.Sender, offer), enter(t, discovery.Receiver)
+	for range 3 {
+		here, there := receiver.path(t), sender.path(t)
+		first, err := here.Receive(t.Context())
+		if err != nil || len(first) != 1 || string(first[0]) != string(offer) {
+			t.Fatalf("the first flight brought %v: %v", first, err)
+		}
+		here.Taken(true)
+		carries(t, here, there, data)
+		carries(t, there, here, data)
+		here.Close()
+		there.Close()
+	}
+}
+
+// A sender that has more to say than its offer asks for its receiver, which here
+// only answers.
+func TestASenderThatComesBackWithAGrantAsksForItsReceiver(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	socket, err := quicpath.Listen(quicpath.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	air := beacon.New(beacon.Config{})
+	defer air.Close()
+	tag := lan.TagOf([32]byte{1}, discovery.Receiver)
+	found := make(chan discovery.Path, 16)
+	defer socket.Serve(quicpath.Share{Own: tag, Key: [32]byte{2}, Role: discovery.Receiver}, func(p discovery.Path) { found <- p })()
+	defer air.Answer(tag.String(), func(net.Interface) []byte {
+		return lan.TextOf([32]byte{1}, [32]byte{2}, discovery.Receiver, netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), socket.Port()))
+	})()
+	here := enter(t, discovery.Sender, offer, data).path(t)
+	carries(t, here, (<-found).(discovery.Direct), data)
+}
+
+// LAN-03: a sender that waits for its receiver is silent.
+func TestLAN03ASenderWithNothingButItsOfferAsksForNobody(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	air := beacon.New(beacon.Config{})
+	defer air.Close()
+	asked := make(chan struct{}, 1)
+	defer air.Answer(lan.TagOf([32]byte{1}, discovery.Receiver).String(), func(net.Interface) []byte {
+		asked <- struct{}{}
+		return nil
+	})()
+	sender, receiver := enter(t, discovery.Sender, offer), enter(t, discovery.Receiver)
+	sender.path(t) // by now it would have asked
+	receiver.path(t)
+	select {
+	case <-asked:
+		t.Error("it has asked")
+	default:
+	}
+}
+
+// LAN-01: who answers for a share it doesn't know costs nothing but the answer; an
+// address where somebody else now listens costs a dial, and is then left alone.
+func TestLAN01ANeighbourThatAnswersForTheTagIsDroppedAndTheTruePeerFound(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	stranger, err := quicpath.Listen(quicpath.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	tag := lan.TagOf([32]byte{1}, discovery.Sender)
+	// It listens for the very tag, with a key of its own.
+	defer stranger.Serve(quicpath.Share{Own: tag, Key: [32]byte{66}, Role: discovery.Sender}, func(p discovery.Path) { t.Error("a stranger has a path") })()
+	air := beacon.New(beacon.Config{})
+	defer air.Close()
+	asked := make(chan struct{}, 100)
+	n := 0
+	defer air.Answer(tag.String(), func(ifi net.Interface) []byte {
+		asked <- struct{}{}
+		if n++; n%2 == 0 {
+			b := make([]byte, 168)
+			rand.Read(b)
+			return b
+		}
+		// A true text of earlier, when the sender was where the stranger is now.
+		return lan.TextOf([32]byte{1}, [32]byte{2}, discovery.Sender, netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), stranger.Port()))
+	})()
+	receiver := enter(t, discovery.Receiver)
+	for range 2 { // it has been lied to in both ways before the true one comes
+		select {
+		case <-asked:
+		case <-time.After(patience):
+			t.Fatal("nobody asked")
+		}
+	}
+	sender := enter(t, discovery.Sender, offer)
+	here, there := receiver.path(t), sender.path(t)
+	if _, err := here.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	here.Taken(true)
+	carries(t, here, there, data)
+	if strings.HasSuffix(here.String(), fmt.Sprint(":", stranger.Port())) {
+		t.Errorf("the path leads to the stranger: %v", here)
+	}
+}
