@@ -17,7 +17,7 @@ help: ## list what there is
 build: need-go ## bin/sparekey and bin/sparekey-relay; CGO=1: names of mDNS too
 	CGO_ENABLED=$(CGO) $(GO) build -trimpath -o $(BIN)/ ./cmd/...
 
-demo: build need-age ## a spare key goes from one device to another, here, in a minute
+demo: build need-age need-ip ## a spare key goes from one device to another, in a room and over a relay
 	./scripts/demo $(BIN)
 
 # Code that is compiled in for tests only stands behind these.

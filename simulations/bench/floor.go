@@ -17,13 +17,6 @@ type floor struct {
 	starts, syncs []time.Duration
 }
 
-// syncsInARow counts the syncs that wait for one another in a share, between the
-// sender's start and the receiver's bytes in place: of the sender its offer 2
-// (file and folder), and pin and grant together 2; of the receiver its claim 2,
-// grant and intent together 2, and the credential's own file 1; of the relay the
-// claim 1 and the grant 1. The relay's create goes on beside the receiver's start.
-const syncsInARow = 11
-
 func newFloor(s *setting) *floor { return &floor{s: s} }
 
 // measure takes one sample of each.
@@ -52,4 +45,6 @@ func (f *floor) measure() error {
 	return nil
 }
 
-func (f *floor) total() time.Duration { return 2*median(f.starts) + syncsInARow*median(f.syncs) }
+func (f *floor) total(syncs int) time.Duration {
+	return 2*median(f.starts) + time.Duration(syncs)*median(f.syncs)
+}

@@ -23,6 +23,8 @@ var parts = []struct {
 	rows func(options) ([]row, error)
 }{
 	{"share", shares},
+	{"room", rooms},
+	{"idle", idle},
 	{"relay", crowds},
 	{"weight", weights},
 	{"session", primitives},

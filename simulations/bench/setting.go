@@ -19,15 +19,22 @@ type setting struct {
 	certificates programs.Certificates
 }
 
-// Of the hosts, who is who. Their addresses are loopback's, so that plain HTTP,
-// which devices use within a machine only, can be measured over the wire too.
+// Of the hosts, who is who.
 const (
 	senderHost = iota
 	receiverHost
 	relayHost
 )
 
-func newSetting(bin string) (*setting, error) {
+// Where the hosts are. Those of shares over a relay have addresses of loopback's,
+// so that plain HTTP, which devices use within a machine only, can be measured over
+// the wire too. In a room there is no relay, and addresses are a network's.
+var (
+	apart  = []netip.Addr{netip.MustParseAddr("127.80.0.1"), netip.MustParseAddr("127.80.0.2"), netip.MustParseAddr(relayAddr)}
+	inRoom = []netip.Addr{netip.MustParseAddr("10.80.0.1"), netip.MustParseAddr("10.80.0.2")}
+)
+
+func newSetting(bin string, hosts []netip.Addr) (*setting, error) {
 	dir, err := os.MkdirTemp("", "sparekey-bench-")
 	if err != nil {
 		return nil, err
@@ -42,7 +49,7 @@ func newSetting(bin string) (*setting, error) {
 	if s.certificates, err = programs.Certify(dir, roots, 24*time.Hour, netip.MustParseAddr(relayAddr)); err != nil {
 		return nil, err
 	}
-	s.Wire, err = wire.New(netip.MustParseAddr("127.80.0.1"), netip.MustParseAddr("127.80.0.2"), netip.MustParseAddr(relayAddr))
+	s.Wire, err = wire.New(hosts...)
 	if err != nil {
 		os.RemoveAll(dir)
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,7 +21,7 @@ import (
 type way struct {
 	name        string
 	size        int // of the credential, in bytes
-	tls         bool
+	tls, room   bool
 	trips       float64 // goals
 	fixed       time.Duration
 	bin         string // of the programs
@@ -28,45 +29,55 @@ type way struct {
 	whole, last [][]time.Duration // by rtt, a value a run: from the start; from the gesture
 }
 
-func ways(bin string) []*way {
-	all := []*way{
+func ways() []*way {
+	return []*way{
 		{name: "share 1 kB http", size: 1000, trips: 4.1, fixed: 35 * time.Millisecond},
 		{name: "share 1 kB https", size: 1000, tls: true, trips: 5.1, fixed: 35 * time.Millisecond},
 		{name: "share 100 kB http", size: 100_000, trips: 7, fixed: 40 * time.Millisecond},
 		{name: "share 100 kB https", size: 100_000, tls: true, trips: 7, fixed: 40 * time.Millisecond},
 	}
-	for _, w := range all {
-		w.bin = bin
-	}
-	return all
+}
+
+// roomWays are those without a relay.
+func roomWays() []*way {
+	return []*way{{name: "room share 1 kB", size: 1000, room: true, trips: 3.1, fixed: 30 * time.Millisecond}}
 }
 
 var rtts = []time.Duration{0, 50 * time.Millisecond, 100 * time.Millisecond}
 
-// shares measures whole processes: from the sender's start to the receiver's
+// shares measures shares over a relay, rooms those in one room.
+func shares(o options) ([]row, error) { return measure(o, apart, ways) }
+func rooms(o options) ([]row, error)  { return measure(o, inRoom, roomWays) }
+
+// measure measures whole processes: from the sender's start to the receiver's
 // bytes in place, the receiver started the moment the link is printed. Both
 // devices have been used before: their vaults exist. The ways take turns, so
 // that the machine's moods fall on all.
-func shares(o options) (rows []row, err error) {
-	s, err := newSetting(o.bin)
+func measure(o options, hosts []netip.Addr, ways func() []*way) (rows []row, err error) {
+	s, err := newSetting(o.bin, hosts)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	all := slices.DeleteFunc(ways(o.bin), func(w *way) bool { return !o.wants(w.name) })
+	var all []*way
+	for _, bin := range []string{o.bin, o.vs} {
+		for _, w := range ways() {
+			if w.bin = bin; bin != "" && o.wants(w.name) {
+				all = append(all, w)
+			}
+		}
+	}
 	ours := len(all)
 	if o.vs != "" {
-		all = append(all, slices.DeleteFunc(ways(o.vs), func(w *way) bool { return !o.wants(w.name) })...)
+		ours /= 2
 	}
 	for _, w := range all {
-		args := []string{"--plain-http"}
-		if w.tls {
-			args = []string{"--tls-cert", s.certificates.Cert, "--tls-key", s.certificates.Key}
-		}
-		if w.relay, err = s.relay(s.Host(relayHost), w.bin, args...); err != nil {
+		if err := s.serve(w); err != nil {
 			return nil, err
 		}
-		defer w.relay.Kill()
+		if w.relay != nil {
+			defer w.relay.Kill()
+		}
 		w.whole, w.last = make([][]time.Duration, len(rtts)), make([][]time.Duration, len(rtts))
 	}
 	floors := newFloor(s)
@@ -94,6 +105,40 @@ func shares(o options) (rows []row, err error) {
 		}
 	}
 	return rows, nil
+}
+
+// serve starts a way's relay, if it has one.
+func (s *setting) serve(w *way) (err error) {
+	if w.room {
+		return nil
+	}
+	args := []string{"--plain-http"}
+	if w.tls {
+		args = []string{"--tls-cert", s.certificates.Cert, "--tls-key", s.certificates.Key}
+	}
+	w.relay, err = s.relay(s.Host(relayHost), w.bin, args...)
+	return err
+}
+
+// by is where the sender of a way is told to leave the share. Who has a relay looks
+// in the room too, as people do.
+func (w *way) by() []string {
+	if w.room {
+		return []string{"--paths", "lan"}
+	}
+	return []string{"--relay", w.relay.URL}
+}
+
+// syncs counts the syncs that wait for one another between the sender's start and
+// the receiver's bytes in place: of the sender its offer 2 (file and folder), and
+// pin and grant together 2; of the receiver its claim 2, grant and intent together
+// 2, and the credential's own file 1; of a relay the claim 1 and the grant 1. Its
+// create goes on beside the receiver's start.
+func (w *way) syncs() int {
+	if w.room {
+		return 9
+	}
+	return 11
 }
 
 // judgeGesture judges the way from the gesture, for which a goal is set where the
@@ -139,13 +184,16 @@ func (w *way) rows(o options, f *floor) []row {
 	command := fmt.Sprintf("bin/bench -only %q -runs %d", w.name, o.runs)
 	trips, fixed := fit(rtts, whole)
 	gesture, after := fit(rtts, last)
+	if !w.room {
+		gesture /= 2 // an end-to-end round trip is two of the relay's
+	}
 	return []row{
 		row{Name: w.name, Value: trips, Unit: "round trips", Beside: at, Command: command}.atMost(w.trips),
 		row{Name: w.name + ", fixed", Value: ms(fixed), Unit: "ms", Command: command, Beside: map[string]float64{
-			"floor ms": ms(f.total()), "fixed/floor": fixed.Seconds() / f.total().Seconds(),
-			"ms two empty programs": ms(2 * median(f.starts)), fmt.Sprintf("ms %d syncs in a row", syncsInARow): ms(syncsInARow * median(f.syncs)),
+			"floor ms": ms(f.total(w.syncs())), "fixed/floor": fixed.Seconds() / f.total(w.syncs()).Seconds(),
+			"ms two empty programs": ms(2 * median(f.starts)), fmt.Sprintf("ms %d syncs in a row", w.syncs()): ms(time.Duration(w.syncs()) * median(f.syncs)),
 		}}.atMost(ms(w.fixed)),
-		w.judgeGesture(row{Name: w.name + ", gesture to in place", Value: gesture / 2, Unit: "round trips end to end", Command: command,
+		w.judgeGesture(row{Name: w.name + ", gesture to in place", Value: gesture, Unit: "round trips end to end", Command: command,
 			Beside: map[string]float64{"fixed ms": ms(after)}}),
 	}
 }
@@ -174,7 +222,7 @@ func (s *setting) share(w *way) (whole, last time.Duration, err error) {
 	defer see.f.Close()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), shareTime, fmt.Errorf("a share takes more than %v", shareTime))
 	defer cancel()
-	giver, err := programs.Start(s.Host(senderHost), sender.Command("share", file, "--relay", w.relay.URL, "--yes"))
+	giver, err := programs.Start(s.Host(senderHost), sender.Command(append([]string{"share", file, "--yes"}, w.by()...)...))
 	if err != nil {
 		return 0, 0, err
 	}

@@ -97,6 +97,9 @@ func (p *Process) read(out io.Reader) {
 	io.Copy(io.Discard, out)
 }
 
+// PID returns the process's id, which is its own until End has returned or Kill.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Events returns what the process has said so far.
 func (p *Process) Events() []Event {
 	p.mu.Lock()
