@@ -36,7 +36,7 @@ func (w *world) start(actor, program string, args []string, line func(string)) (
 	}
 	p := &process{name: name, exited: make(chan struct{}), cmd: exec.CommandContext(w.ctx, filepath.Join(w.bin, program), args...)}
 	p.cmd.Dir = w.dir
-	p.cmd.Env = append(os.Environ(), "HOME="+w.dir, "XDG_CONFIG_HOME="+w.dir, "SPAREKEY_FAULT_LOG="+w.points(name))
+	p.cmd.Env = append(os.Environ(), "HOME="+w.dir, "XDG_CONFIG_HOME="+w.dir, "SPAREKEY_PATHS=relay", "SPAREKEY_FAULT_LOG="+w.points(name))
 	s := w.strike
 	if s != nil && s.process == name && s.point != "" {
 		p.cmd.Env = append(p.cmd.Env, "SPAREKEY_FAULT="+s.point)

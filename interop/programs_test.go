@@ -105,7 +105,7 @@ func (w *world) start(home string, args ...string) *process {
 	w.t.Helper()
 	p := &process{w: w, home: home, line: make(chan string, 1), ended: make(chan struct{})}
 	p.cmd = exec.CommandContext(w.ctx, filepath.Join(bin, "sparekey"), append(args, "--home", filepath.Join(w.dir, home))...)
-	p.cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+w.dir)
+	p.cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+w.dir, "SPAREKEY_PATHS=relay")
 	p.cmd.Stderr = &p.err
 	stdout := must(p.cmd.StdoutPipe())
 	w.ok(p.cmd.Start(), "sparekey starts")

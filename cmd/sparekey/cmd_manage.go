@@ -143,7 +143,7 @@ func (a *app) resume(ctx context.Context, args []string, f receiveFlags) error {
 		state, reason, label, _ := r.State()
 		return a.ended(id, node.Update{State: state, Reason: reason, Label: label}, r)
 	}
-	if err := a.passable(a.ways(r.Ways), r.Relay); err != nil {
+	if err := passable(a.ways(r.Ways), r.Relay); err != nil {
 		return err
 	}
 	d, err := a.takeUp(ctx, id)

@@ -177,7 +177,7 @@ func (a *app) admit(ctx context.Context, w ways, l link.Link, r node.Record, f r
 	if known && !r.Waiting() {
 		return nil // nothing is sent any more
 	}
-	if err := a.passable(w, l.Relay); err != nil {
+	if err := passable(w, l.Relay); err != nil {
 		return err
 	}
 	if !w.has(wayRelay) || known && (len(r.Ways) == 0 || ways(r.Ways).has(wayRelay)) {

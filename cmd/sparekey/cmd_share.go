@@ -94,7 +94,7 @@ func (a *app) offer(source string, f shareFlags) (node.Offer, error) {
 	if err != nil {
 		return node.Offer{}, err
 	}
-	if err := a.passable(w, relay); err != nil {
+	if err := passable(w, relay); err != nil {
 		return node.Offer{}, err
 	}
 	if f.link != "https" && f.link != "app" {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/discovery/lan"
 	"github.com/sparekey/sparekey/node"
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/vault"
@@ -44,8 +45,8 @@ type app struct {
 	vault  *vault.Vault
 	placed placing
 
-	asked, usual ways                    // the kinds of path that the command line names, and those that are set
-	room         func() discovery.Finder // of the other device in the room; nil: this version has none
+	asked, usual ways             // the kinds of path that the command line names, and those that are set
+	room         discovery.Finder // of the other device in the room
 }
 
 type flags struct {
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 }
 
 func assemble(stdin *os.File, stdout, stderr io.Writer) *app {
-	a := &app{output: output{stdout: stdout, stderr: newScreen(stderr)}, stdin: stdin}
+	a := &app{output: output{stdout: stdout, stderr: newScreen(stderr)}, stdin: stdin, room: lan.New(lan.Config{})}
 	a.placed.Registry = a.formats()
 	return a
 }
@@ -73,6 +74,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetContext(ctx)
 	err := root.Execute()
 	defer a.stderr.(*screen).close()
+	if room, ok := a.room.(io.Closer); ok {
+		room.Close() // what it had to say has been said: a share's paths are closed with it
+	}
 	if err == nil {
 		err = a.broken()
 	}

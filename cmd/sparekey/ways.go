@@ -80,20 +80,17 @@ func (a *app) finders(w ways) (all []discovery.Finder) {
 	if w.has(wayRelay) {
 		all = append(all, mailbox.New(mailbox.Config{}))
 	}
-	if w.has(wayLAN) && a.room != nil {
-		all = append(all, a.room())
+	if w.has(wayLAN) {
+		all = append(all, a.room)
 	}
 	return all
 }
 
 // passable returns a failure if a share can't go by any of these kinds of path:
 // relay is the one of its link, empty if it names none.
-func (a *app) passable(w ways, relay string) error {
-	switch {
-	case w.has(wayRelay) && relay != "", w.has(wayLAN) && a.room != nil:
+func passable(w ways, relay string) error {
+	if w.has(wayRelay) && relay != "" || w.has(wayLAN) {
 		return nil
-	case w.has(wayLAN):
-		return fail(exitNoPath, "no_path", "this version finds no device in the room yet. Nothing was used up.", "a link that names a relay, and --paths "+wayRelay)
 	}
 	return fail(exitNoPath, "no_path", "the link names no relay: it is for two devices in one room. Nothing was used up.", "--paths "+wayLAN)
 }

@@ -104,7 +104,7 @@ type guest struct {
 // runs starts a command; what it says goes to the writers, its exit code to the channel.
 func (g guest) runs(ctx context.Context, stdout, stderr io.Writer, args ...string) (exit chan int) {
 	a := assemble(nil, stdout, stderr)
-	a.room = func() discovery.Finder { return g.room }
+	a.room = g.room
 	exit = make(chan int, 1)
 	go func() { exit <- a.run(ctx, append(args, "--home", g.home, "--config", os.DevNull)) }()
 	return exit
@@ -146,6 +146,7 @@ func (r *record) Write(p []byte) (int, error) {
 // link is the app's, and so it stays when the share is resumed.
 func TestAShareByTheRoomAloneNamesNoRelay(t *testing.T) {
 	t.Setenv("SPAREKEY_RELAY", "https://relay.example.org")
+	t.Setenv("SPAREKEY_PATHS", "")
 	dir := t.TempDir()
 	file := filepath.Join(dir, "key")
 	if err := os.WriteFile(file, []byte(spare), 0o600); err != nil {
@@ -208,26 +209,22 @@ func TestTwoDevicesInTheRoomLeaveTheirLinksRelayAlone(t *testing.T) {
 	}
 }
 
-// TestWhatCanLeadNowhereIsRefused: by a link's relay, by the room where this version
-// can look around there, and by nothing else.
+// TestWhatCanLeadNowhereIsRefused: a link without a relay leads to the room alone.
 func TestWhatCanLeadNowhereIsRefused(t *testing.T) {
-	here := func() discovery.Finder { return newRoom() }
 	for _, c := range []struct {
 		w     ways
 		relay string
-		room  func() discovery.Finder
 		leads bool
 	}{
-		{everyWay, "https://relay.example.org", nil, true},
-		{everyWay, "", here, true},
-		{ways{wayLAN}, "https://relay.example.org", here, true},
-		{ways{wayLAN}, "https://relay.example.org", nil, false},
-		{ways{wayRelay}, "", here, false},
-		{everyWay, "", nil, false},
+		{everyWay, "https://relay.example.org", true},
+		{everyWay, "", true},
+		{ways{wayLAN}, "https://relay.example.org", true},
+		{ways{wayRelay}, "https://relay.example.org", true},
+		{ways{wayRelay}, "", false},
 	} {
-		err := (&app{room: c.room}).passable(c.w, c.relay)
+		err := passable(c.w, c.relay)
 		if leads := err == nil; leads != c.leads || err != nil && asFailure(err).Exit != exitNoPath {
-			t.Errorf("by %q, with the relay %q, looking around %t: %v", c.w, c.relay, c.room != nil, err)
+			t.Errorf("by %q, with the relay %q: %v", c.w, c.relay, err)
 		}
 	}
 }
