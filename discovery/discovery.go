@@ -44,9 +44,10 @@ type Direct interface {
 }
 
 // An Early path has carried frames before it was found: a listener's first flight.
+// Nobody answers for them.
 type Early interface {
 	Path
-	Early() []frame.Frame // whole frames of Meeting.First; they needn't be sent again
+	Early() []frame.Frame // of Meeting.First
 }
 
 // ErrRetired is wrapped by errors after which a path is of no more use, such

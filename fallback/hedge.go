@@ -116,6 +116,8 @@ func (t *track) keeps(it item, now time.Time) time.Duration {
 	switch {
 	case !has:
 		return 0
+	case t.early[it.sum] && it.Kind() != frame.Offer: // nobody ever answers for an offer either
+		return minHedge - now.Sub(at)
 	case t.direct == nil || it.Kind() != frame.Data: // only data is ever acknowledged
 		return time.Hour
 	}

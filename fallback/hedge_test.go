@@ -215,3 +215,47 @@ func TestNSW03PathThatComesAndGoesIsBackedOff(t *testing.T) {
 		}
 	})
 }
+
+// early is a path that has carried frames before it was found.
+type early struct {
+	discovery.Direct
+	frames []frame.Frame
+}
+
+func (e early) Early() []frame.Frame { return e.frames }
+
+// TestWhatRodeInTheFirstFlightIsNotSentAgainAtOnce: an offer never, what is to be
+// acknowledged and isn't after a while.
+func TestWhatRodeInTheFirstFlightIsNotSentAgainAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDevice(t, discovery.Sender, Config{})
+		defer d.stop()
+		grant, later := word(discovery.Sender, 0, 0), word(discovery.Sender, 1, 0)
+		c := pathtest.NewCable("room", 0)
+		a, b := c.Ends()
+		d.c.Add(early{a, []frame.Frame{offer, grant}})
+		d.carry(Load{Frames: []frame.Frame{offer, grant, later}})
+		got := func(what string, want ...frame.Frame) {
+			t.Helper()
+			synctest.Wait()
+			if n := c.Sent.Swap(0); n != int64(len(want)) {
+				t.Fatalf("%s: %d frames are sent, want %d", what, n, len(want))
+			}
+			if len(want) == 0 {
+				return
+			}
+			frames, err := b.Receive(t.Context())
+			if err != nil || fmt.Sprintf("%x", frames) != fmt.Sprintf("%x", want) {
+				t.Errorf("%s: %x: %v", what, frames, err)
+			}
+			b.Taken(true)
+		}
+		got("at once", later)
+		time.Sleep(minHedge - time.Millisecond)
+		got("before it is overdue")
+		time.Sleep(2 * time.Millisecond)
+		got("when it is", grant)
+		time.Sleep(repeatAfter / 2)
+		got("and then")
+	})
+}

@@ -39,6 +39,9 @@ const (
 	// Before there is a sample a direct path counts as one of a room.
 	firstRound = 20 * time.Millisecond
 
+	// A direct path that carried frames with its first flight is given them after
+	// minHedge if they are still in the load; offers, which always are, not again.
+	//
 	// A direct path keeps what it has taken. What isn't acknowledged all the same
 	// was taken and then dropped over there, as a frame far ahead of its turn is.
 	// That is rare, so it is mended rarely.

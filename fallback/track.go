@@ -18,6 +18,7 @@ type track struct {
 	since  time.Time
 
 	has     map[sum]time.Time  // items it has taken, and when
+	early   map[sum]bool       // of these, what it carried before it was found, and nobody has answered for
 	failed  map[errand]backoff // what failed last time, and when to try again
 	sending bool               // frames are under way
 	begun   time.Time          // since when
@@ -68,7 +69,7 @@ func (r *run) find(p discovery.Path) *track {
 
 func (r *run) add(p discovery.Path) {
 	now := time.Now()
-	t := &track{path: p, since: now, has: map[sum]time.Time{}, failed: map[errand]backoff{}, met: map[frame.Candidate]bool{}}
+	t := &track{path: p, since: now, has: map[sum]time.Time{}, early: map[sum]bool{}, failed: map[errand]backoff{}, met: map[frame.Candidate]bool{}}
 	t.box, _ = p.(discovery.Mailbox)
 	t.direct, _ = p.(discovery.Direct)
 	if t.box == nil {
@@ -78,7 +79,7 @@ func (r *run) add(p discovery.Path) {
 	}
 	if early, ok := p.(discovery.Early); ok {
 		for _, f := range early.Early() {
-			t.has[sumOf(f)] = now
+			t.has[sumOf(f)], t.early[sumOf(f)] = now, true
 		}
 	}
 	r.tracks = append(r.tracks, t)
@@ -173,7 +174,7 @@ func (r *run) meet(t *track, of []frame.Candidate) {
 // of it, but one of a receiver that has ended takes whatever comes.
 func (r *run) note(t *track) {
 	for _, it := range r.items {
-		if _, has := t.has[it.sum]; has && t.direct != nil && t.met[it.Candidate()] {
+		if _, has := t.has[it.sum]; has && !t.early[it.sum] && t.direct != nil && t.met[it.Candidate()] {
 			r.took[it.sum] = true
 		}
 	}
@@ -239,6 +240,7 @@ func (r *run) take(res result) {
 	}
 	for _, it := range res.sent {
 		t.has[it.sum] = time.Now()
+		delete(t.early, it.sum)
 	}
 	r.note(t)
 	if res.decided != nil {

@@ -20,6 +20,7 @@ type path struct {
 	socket *Socket
 	conn   *quic.Conn
 	pieces chan piece
+	early  []frame.Frame   // what went with a listener's first flight
 	ctx    context.Context // ends when Close begins, and with the connection
 	cancel context.CancelFunc
 	pumped chan struct{} // closed when pump has returned
@@ -31,7 +32,10 @@ type path struct {
 	sure       chan struct{}  // closed when there are none; Close makes it
 }
 
-var _ discovery.Direct = (*path)(nil)
+var (
+	_ discovery.Direct = (*path)(nil)
+	_ discovery.Early  = (*path)(nil)
+)
 
 // A piece is what came on one stream.
 type piece struct {
@@ -60,6 +64,9 @@ func newPath(s *Socket, conn *quic.Conn, first *quic.Stream) *path {
 }
 
 func (p *path) String() string { return fmt.Sprintf("lan quic %v", p.conn.RemoteAddr()) }
+
+// Early implements discovery.Early. Nobody answers for these frames.
+func (p *path) Early() []frame.Frame { return p.early }
 
 // why says why the path has ended.
 func (p *path) why() error {

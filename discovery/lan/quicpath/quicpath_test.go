@@ -238,6 +238,9 @@ func TestTheListenersFramesComeWithItsFirstFlight(t *testing.T) {
 		sender, receiver := pair("first")
 		sender.First = func() []frame.Frame { return c.ready }
 		listens, dials := joinedFor(t, sender, receiver)
+		if early := listens.(discovery.Early).Early(); !same(early, c.ready[:c.come]) {
+			t.Errorf("%s: the listener says it of %d frames", c.promise, len(early))
+		}
 		if c.come > 0 {
 			if got := take(t, dials, true); !same(got, c.ready[:c.come]) {
 				t.Errorf("%s: %d frames came, not %d", c.promise, len(got), c.come)

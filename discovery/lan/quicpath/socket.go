@@ -244,7 +244,7 @@ func (s *Socket) welcome(conn *quic.Conn) {
 	if !s.door.may(g, cancel) {
 		cancel()
 	}
-	err := proveAsListener(conn, &sv.share)
+	early, err := proveAsListener(conn, &sv.share)
 	s.door.leave(g)
 	if ended() || err != nil {
 		conn.CloseWithError(codeUnproven, "")
@@ -254,6 +254,7 @@ func (s *Socket) welcome(conn *quic.Conn) {
 	if p == nil {
 		return
 	}
+	p.early = early
 	for _, old := range s.among(sv, p) {
 		s.running.Go(func() { old.Close() })
 	}
@@ -291,33 +292,33 @@ func endWith(ctx context.Context, conn *quic.Conn) (ended func() bool) {
 	return func() bool { return !stop() }
 }
 
-// proveAsListener sends the first flight, and waits for the other end's proof.
-func proveAsListener(conn *quic.Conn, sh *Share) error {
+// proveAsListener sends the first flight, and waits for the other end's proof. It
+// returns the frames that went with the flight.
+func proveAsListener(conn *quic.Conn, sh *Share) (early []frame.Frame, err error) {
 	exporter, err := export(conn)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	str, err := conn.OpenStream()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var first []frame.Frame
 	if sh.First != nil {
-		first = fitting(sh.First())
+		early = fitting(sh.First())
 	}
-	if _, err := str.Write(appendPiece(sh.proof(listener, exporter), first...)); err != nil {
-		return err
+	if _, err := str.Write(appendPiece(sh.proof(listener, exporter), early...)); err != nil {
+		return nil, err
 	}
 	str.Close()
 	theirs := make([]byte, proofSize)
 	if _, err := io.ReadFull(str, theirs); err != nil {
-		return err
+		return nil, err
 	}
 	str.CancelRead(codeDone) // nothing more comes on it
 	if !sh.proves(theirs, dialler, exporter) {
-		return errProof
+		return nil, errProof
 	}
-	return nil
+	return early, nil
 }
 
 // Dial connects to a device that answers for the share's peer tag, and proves the
