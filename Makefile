@@ -1,11 +1,12 @@
 # What there is to do with sparekey; `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench cover crash fuzz clean
+.PHONY: help build demo test lint bench lab cover crash fuzz clean
 
 GO ?= go
 BIN := bin
 POINTS ?= 200
 KILLS ?= 300
+SHARES ?= 5
 
 # Without C the programs start sooner and run anywhere. Names that only the C
 # library finds (nas.local, by mDNS) need CGO=1.
@@ -47,6 +48,10 @@ crash: need-go ## kill the real programs at POINTS points each and KILLS random 
 bench: need-go need-ip build ## what it costs, as a table and bench.json; BENCH=short takes a few minutes (Linux, root)
 	$(GO) build -trimpath -o $(BIN)/ ./simulations/bench/...
 	$(BIN)/bench $(addprefix -,$(BENCH))
+
+lab: need-go need-ip build ## share in rooms of every kind, SHARES times each, as a table (Linux, root)
+	$(GO) build -trimpath -o $(BIN)/ ./simulations/lab
+	$(BIN)/lab -shares $(SHARES)
 
 lint: need-go ## gofmt, vet and staticcheck, also of what only tests compile in
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt -w these: $$out"; exit 1; }

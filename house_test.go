@@ -57,6 +57,7 @@ var rooms = map[string]room{
 	"simulations/wire":        {nil, "a leaf: packets, whatever is in them"},
 	"simulations/programs":    {nil, "it knows the programs by their flags and words alone; where they run is given"},
 	"simulations/bench":       {[]string{"simulations/programs", "simulations/wire"}, "it runs the real programs, and sees what a person sees"},
+	"simulations/lab":         {[]string{"simulations/programs", "simulations/wire"}, "it runs the real programs, and judges by what they say and leave"},
 	"simulations/bench/empty": {nil, "a program that does nothing"},
 
 	"vectortest": {nil, "a leaf, for tests: vectors are made and compared in one way, whatever is in them"},
@@ -77,8 +78,8 @@ var outside = []struct {
 }{
 	{"net/http", []string{"relay", "relay/mailbox", "relay/liar", "cmd/sparekey", "cmd/sparekey-relay"}, "the browser does without it; formats are given an HTTP function"},
 	{"net", []string{"relay", "relay/mailbox", "relay/liar", "node/vault", "discovery/lan", "discovery/lan/beacon", "discovery/lan/quicpath", "simulations/wire", "simulations/programs", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
-	{"os", []string{"relay", "relay/roots", "node/vault", "node/credential", "relay/disk", "simulations/wire", "simulations/programs", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay", "crash", "vectortest", "discovery/lan/quicpath"}, "files belong to the vault, to formats and to stores; quicpath sets a variable that keeps quic-go from printing"},
-	{"crypto/rand", []string{"relay", "relay/disk", "discovery/lan", "simulations/programs", "simulations/bench", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
+	{"os", []string{"relay", "relay/roots", "node/vault", "node/credential", "relay/disk", "simulations/wire", "simulations/programs", "simulations/bench", "simulations/lab", "cmd/sparekey", "cmd/sparekey-relay", "crash", "vectortest", "discovery/lan/quicpath"}, "files belong to the vault, to formats and to stores; quicpath sets a variable that keeps quic-go from printing"},
+	{"crypto/rand", []string{"relay", "relay/disk", "discovery/lan", "simulations/programs", "simulations/bench", "simulations/lab", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
 	{"github.com/cockroachdb/pebble", []string{"relay/disk"}, "one outside library in one room"},
 	{"github.com/hashicorp/mdns", []string{"discovery/lan/beacon"}, "one outside library in one room"},
 	{"github.com/miekg/dns", []string{"discovery/lan/beacon"}, "it is hashicorp/mdns's, and stays in its room"},

@@ -160,6 +160,15 @@ func (p *Process) End(ctx context.Context) (last Event, err error) {
 	return last, err
 }
 
+// Signal sends a signal to the process.
+func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
+
+// Complaints is what the process wrote to its standard error. It has ended.
+func (p *Process) Complaints() string {
+	<-p.ended
+	return p.stderr.String()
+}
+
 // Kill kills the process, if it runs, and waits until it is gone.
 func (p *Process) Kill() {
 	p.cmd.Process.Kill()

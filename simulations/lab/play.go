@@ -1,0 +1,212 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/sparekey/sparekey/simulations/programs"
+	"github.com/sparekey/sparekey/simulations/wire"
+)
+
+// A step is a part of a play.
+type step func() error
+
+// steps takes steps until one fails.
+func steps(all ...step) error {
+	for _, s := range all {
+		if err := s(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handOver is a share in which nothing happens.
+func handOver(r *room) error {
+	h := r.share(sender, receiver)
+	return steps(h.offer, h.look, h.viewed, h.yes, h.finish)
+}
+
+// asked returns a play in which something happens while the receiver's person is asked.
+func asked(meanwhile func(*room, *handover) error) func(*room) error {
+	return func(r *room) error {
+		h := r.share(sender, receiver)
+		return steps(h.offer, h.look, h.viewed, func() error { return meanwhile(r, h) }, h.yes, h.finish)
+	}
+}
+
+// atOnce makes two shares at the same time; back: the second goes the other way.
+func atOnce(back bool) func(*room) error {
+	return func(r *room) error {
+		one := r.share(sender, receiver)
+		two := r.share(sender, receiver)
+		if back {
+			two.from, two.to = two.to, two.from
+		}
+		for _, step := range []func(*handover) error{(*handover).offer, (*handover).look, (*handover).viewed, (*handover).yes, (*handover).finish} {
+			if err := errors.Join(step(one), step(two)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// pause lets time pass in which nothing happens.
+func (r *room) pause(d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-r.ctx.Done():
+		return context.Cause(r.ctx)
+	}
+}
+
+// late: the receiver comes when the sender has waited for long.
+func late(r *room) error {
+	h := r.share(sender, receiver)
+	return steps(h.offer, func() error { return r.pause(25 * time.Second) }, h.look, h.viewed, h.yes, h.finish)
+}
+
+// relayAppears: both devices have met a relay that isn't there, and then it is.
+func relayAppears(r *room) error {
+	h := r.share(sender, receiver)
+	return steps(h.offer, func() error { return h.troubled(h.giver) }, h.look, func() error { return h.troubled(h.taker) },
+		r.startRelay, h.viewed, h.yes, h.finish)
+}
+
+// plugsAppear: neither device has an interface when its program starts.
+func plugsAppear(r *room) error {
+	h := r.share(sender, receiver)
+	plug := func() error { return errors.Join(r.plug(r.devices[sender]), r.plug(r.devices[receiver])) }
+	return steps(h.offer, h.look, plug, h.viewed, h.yes, h.finish)
+}
+
+// readdress gives both devices other addresses.
+func readdress(r *room, _ *handover) error {
+	for _, d := range r.devices {
+		if err := d.IP("addr flush dev " + r.plan.interfaceOf() + " scope global"); err != nil {
+			return err
+		}
+		d.host += 100
+		if err := r.address(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// downAndUp: the receiver's interface is down when it claims, and comes back.
+func downAndUp(r *room) error {
+	h := r.share(sender, receiver)
+	d := r.devices[receiver]
+	link := func(how string) step {
+		return func() error { return d.IP(fmt.Sprintf("link set %s %s", r.plan.interfaceOf(), how)) }
+	}
+	again := func() error {
+		return errors.Join(d.IP("addr flush dev "+r.plan.interfaceOf()+" scope global"), r.address(d))
+	}
+	return steps(h.offer, h.look, h.viewed, link("down"), h.yes, func() error { return h.claimed(h.taker) }, link("up"), again, h.finish)
+}
+
+// moves takes the receiver's interface away and gives it another one.
+func moves(r *room, _ *handover) (err error) {
+	d := r.devices[receiver]
+	if err := d.port.Unplug(); err != nil {
+		return err
+	}
+	d.host += 100
+	if d.port, err = r.inside.Plug(d.Station, "dock0"); err != nil {
+		return err
+	}
+	return r.route(d, "dock0", d.host)
+}
+
+// pull pulls the receiver's cable in the room.
+func pull(r *room, _ *handover) error {
+	r.devices[receiver].port.Cut()
+	return nil
+}
+
+// pullAtClaim pulls it when the sender has just seen the claim: the grant is on
+// the way, and gets lost.
+func pullAtClaim(r *room) error {
+	h := r.share(sender, receiver)
+	return steps(h.offer, h.look, h.viewed, h.yes, func() error { return h.claimed(h.giver) }, func() error { return pull(r, h) }, h.finish)
+}
+
+// flap is how long a path that flaps is away, and there.
+const flap = 2 * time.Second
+
+// flapping: the receiver's cable is out and in by turns, from before the share on.
+func flapping(r *room) (err error) {
+	ctx, stop := context.WithCancel(r.ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		flaps(ctx, r.devices[receiver].port)
+	}()
+	defer func() { stop(); <-over }()
+	return handOver(r)
+}
+
+func flaps(ctx context.Context, p *wire.Port) {
+	turn := time.NewTicker(flap)
+	defer turn.Stop()
+	for out := true; ; out = !out {
+		if out {
+			p.Cut()
+		} else {
+			p.Mend()
+		}
+		select {
+		case <-turn.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// killed: the sender is killed while the receiver's person is asked.
+func killed(_ *room, h *handover) error { return h.again() }
+
+// killedAtClaim: the sender is killed when it has just seen the claim.
+func killedAtClaim(r *room) error {
+	h := r.share(sender, receiver)
+	return steps(h.offer, h.look, h.viewed, h.yes, func() error { return h.claimed(h.giver) }, h.again, h.finish)
+}
+
+// again kills the sender, and starts it again.
+func (h *handover) again() (err error) {
+	h.giver.Kill()
+	h.giver, err = h.r.start(h.from, nil, "resume")
+	return err
+}
+
+// receiverKilled: the receiver is killed before its person has said yes, and
+// looks again.
+func receiverKilled(_ *room, h *handover) error {
+	h.taker.Kill()
+	return steps(h.look, h.viewed)
+}
+
+// sleeps: the sender's device sleeps while the receiver claims.
+func sleeps(r *room) error {
+	h := r.share(sender, receiver)
+	signal := func(s syscall.Signal) step { return func() error { return h.giver.Signal(s) } }
+	return steps(h.offer, h.look, h.viewed, signal(syscall.SIGSTOP), h.yes, func() error { return h.claimed(h.taker) },
+		func() error { return r.pause(5 * time.Second) }, signal(syscall.SIGCONT), h.finish)
+}
+
+// troubled waits until a program has told that a path doesn't do.
+func (h *handover) troubled(p *programs.Process) error {
+	_, err := p.Said(h.r.ctx, "path.trouble")
+	return err
+}
