@@ -1,6 +1,7 @@
 package fallback
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,6 +124,31 @@ func TestEachPieceIsAnsweredOnceWhenItIsJudged(t *testing.T) {
 		}
 		if got := pathtest.Unanswered(mine); got > 1 {
 			t.Errorf("%d pieces are unanswered", got)
+		}
+	})
+}
+
+// TestWhatWasJudgedBeforeTheEndIsAnswered: a device that has all it wants leaves at
+// once, and the other side waits for nothing but this answer.
+func TestWhatWasJudgedBeforeTheEndIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDevice(t, discovery.Sender, Config{})
+		defer d.stop()
+		ctx, leave := context.WithCancel(t.Context())
+		c := New(Config{})
+		gone := make(chan struct{})
+		go func() { defer close(gone); c.Run(ctx) }()
+		mine, others := pathtest.NewCable("room", 0).Ends()
+		d.c.Add(others)
+		c.Add(mine)
+		d.carry(Load{Frames: []frame.Frame{offer}})
+		a := <-c.Arrivals()
+		synctest.Wait()
+		leave()
+		c.Judge(a.From, true)
+		<-gone
+		if n := pathtest.Unanswered(mine); n > 0 {
+			t.Errorf("%d pieces were judged and not answered", n)
 		}
 	})
 }

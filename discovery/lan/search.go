@@ -64,7 +64,7 @@ func (s *search) share() quicpath.Share {
 
 func (s *search) run(ctx context.Context) error {
 	own := newSealer(s.meeting, s.meeting.Role)
-	stopServing := s.socket.Serve(s.share(), s.give)
+	stopServing := s.socket.Serve(s.share(), s.come)
 	defer stopServing()
 	stopAnswering := s.beacon.Answer(own.tag.String(), func(ifi net.Interface) []byte {
 		text, err := own.seal(s.lan.config.Rand, addresses(ifi, s.socket.Port()))
@@ -189,11 +189,12 @@ func (s *search) dial(ctx context.Context, all []netip.AddrPort) {
 		dials.Go(func() {
 			defer close(failed)
 			if p, err := s.socket.Dial(ctx, a, s.share()); err == nil {
-				s.mu.Lock()
-				delete(s.recent, a) // it is the other device: when the path dies, it is dialled at once
-				s.mu.Unlock()
-				s.give(p)
 				cancel() // the others lead to the same device
+				if s.reached(a) {
+					s.give(p)
+				} else {
+					p.Close()
+				}
 			}
 		})
 		if i < len(all)-1 {
@@ -210,11 +211,29 @@ func (s *search) dial(ctx context.Context, all []netip.AddrPort) {
 	}
 }
 
-// give hands a path to the share.
-func (s *search) give(p discovery.Path) {
+// reached notes that the other device is at an address, which is dialled again as
+// soon as the path dies, and reports whether this path is the first: one is enough.
+func (s *search) reached(a netip.AddrPort) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.recent, a)
+	if s.live > 0 {
+		return false
+	}
+	s.live++
+	return true
+}
+
+// come takes a path that the other side has made.
+func (s *search) come(p discovery.Path) {
 	s.mu.Lock()
 	s.live++
 	s.mu.Unlock()
+	s.give(p)
+}
+
+// give hands a path that was counted to the share.
+func (s *search) give(p discovery.Path) {
 	s.change()
 	s.found(&given{Direct: p.(discovery.Direct), gone: sync.OnceFunc(func() {
 		s.mu.Lock()
