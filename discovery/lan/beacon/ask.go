@@ -44,13 +44,14 @@ func (b *Beacon) Ask(ctx context.Context, tag string, heard func(text []byte, if
 	if err != nil {
 		return err
 	}
-	a := &asker{answers: make(chan answer, maxWaiting), again: make(chan struct{}, 1)}
+	a := &asker{answers: make(chan answer, maxHeard), again: make(chan struct{}, 1)}
 	defer b.asked.add(name, a)()
 	if !b.need(0, 1) {
 		return ErrClosed
 	}
 	defer b.need(0, -1)
 	for wait := firstWait; ; wait = min(2*wait, longestWait) {
+		a.sieve.renew()
 		b.put(question)
 		again, err := a.listen(ctx, b.gone, jitter(wait), heard)
 		if err != nil || ctx.Err() != nil {
@@ -91,26 +92,18 @@ func (b *Beacon) put(question []byte) {
 	}
 }
 
-// What a neighbour that answers everything can make one share hear: so many
-// texts between two questions, of which so many from one address.
-const (
-	maxWaiting   = 64
-	maxHeard     = 256
-	maxHeardFrom = 8
-)
-
 // An asker is one who waits for answers.
 type asker struct {
-	answers chan answer
+	sieve   sieve
+	answers chan answer   // has room for all that the sieve lets through
 	again   chan struct{} // something changed: ask again
 }
 
-// listen hands over what is heard for some time, each text once. It returns
-// early with again when it is time to ask again.
+// listen hands over what is heard for some time. It returns early with again
+// when it is time to ask again.
 func (a *asker) listen(ctx context.Context, gone <-chan struct{}, d time.Duration, heard func([]byte, net.Interface, netip.Addr)) (again bool, err error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	var s sieve
 	for {
 		select {
 		case <-ctx.Done():
@@ -122,30 +115,9 @@ func (a *asker) listen(ctx context.Context, gone <-chan struct{}, d time.Duratio
 		case <-a.again:
 			return true, nil
 		case x := <-a.answers:
-			if s.fresh(x) {
-				heard(x.text, x.ifi, x.from)
-			}
+			heard(x.text, x.ifi, x.from)
 		}
 	}
-}
-
-// A sieve lets each text from each address through once, and bounds how many.
-type sieve struct {
-	heard map[string]bool
-	from  map[netip.Addr]int
-}
-
-func (s *sieve) fresh(x answer) bool {
-	key := x.from.String() + " " + string(x.text)
-	if s.heard[key] || len(s.heard) >= maxHeard || s.from[x.from] >= maxHeardFrom {
-		return false
-	}
-	if s.heard == nil {
-		s.heard, s.from = make(map[string]bool), make(map[netip.Addr]int)
-	}
-	s.heard[key] = true
-	s.from[x.from]++
-	return true
 }
 
 // asked is everybody who asks, by the name asked for.
@@ -179,6 +151,9 @@ func (s *asked) tell(name string, x answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for a := range s.names[name] {
+		if !a.sieve.fresh(x) {
+			continue
+		}
 		select {
 		case a.answers <- x:
 		default:

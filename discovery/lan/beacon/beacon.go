@@ -178,7 +178,7 @@ func (b *Beacon) watch(w *watcher) {
 		case <-tick.C:
 		}
 		now := time.Now()
-		woke := slept(last, now)
+		woke := slept(now.Round(0).Sub(last.Round(0)), now.Sub(last))
 		last = now
 		b.mu.Lock()
 		changed := b.watching == w && b.look() // else it was told to end meanwhile
@@ -189,13 +189,10 @@ func (b *Beacon) watch(w *watcher) {
 	}
 }
 
-// slept tells from two moments whether the machine slept between them: its wall
-// clock went on, the monotonic one stood still. A wall clock that somebody sets
-// looks the same, and costs one question too many.
-func slept(from, to time.Time) bool {
-	wall := to.Round(0).Sub(from.Round(0))
-	return wall-to.Sub(from) > lookEvery
-}
+// slept tells whether the machine slept, from how far its wall clock and its
+// monotonic clock went on meanwhile: the latter stands still in a sleep. Somebody
+// who sets the wall clock looks the same, and costs one question too many.
+func slept(wall, monotonic time.Duration) bool { return wall-monotonic > lookEvery }
 
 // nameOf is the name of a tag in the DNS.
 func nameOf(tag string) (string, error) {

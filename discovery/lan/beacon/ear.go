@@ -39,13 +39,18 @@ type ear struct {
 	done chan struct{}
 }
 
-// What a flood of answers may cost: reading one takes some 5 µs. What comes on
-// top is dropped by the system. A thousand shares are answered at once.
+// What a flood of answers may cost: reading one takes some 2 µs, and what comes
+// on top is dropped by the system. Within that, one address has its share: the
+// other device gets through to us past anybody who has fewer than a hundred
+// addresses and sends less than 20,000 packets a second.
 const (
-	heardAtOnce  = 4096
-	heardPerSec  = 5000
-	maxPacket    = 512 // an answer has at most 12+27+10+256 bytes
-	writePatient = 200 * time.Millisecond
+	heardAtOnce     = 4096
+	heardPerSec     = 20_000
+	heardFromAtOnce = 2048 // a thousand shares are answered at once
+	heardFromPerSec = 200
+	maxSources      = 256
+	maxPacket       = 512 // an answer has at most 12+27+10+256 bytes
+	sendPatience    = 200 * time.Millisecond
 )
 
 func openEar(f family, ifi net.Interface, tell func(name string, a answer)) (*ear, error) {
@@ -85,7 +90,7 @@ func aim(c *net.UDPConn, f family, ifi net.Interface) error {
 
 // ask sends a question. It may get lost, also here: it is asked again.
 func (e *ear) ask(question []byte) error {
-	e.conn.SetWriteDeadline(time.Now().Add(writePatient))
+	e.conn.SetWriteDeadline(time.Now().Add(sendPatience))
 	_, err := e.conn.WriteToUDPAddrPort(question, e.to)
 	return err
 }
@@ -94,6 +99,7 @@ func (e *ear) ask(question []byte) error {
 func (e *ear) listen(tell func(name string, a answer)) {
 	defer close(e.done)
 	limit := rate.NewLimiter(heardPerSec, heardAtOnce)
+	sources := budget[netip.Addr]{perSecond: heardFromPerSec, atOnce: heardFromAtOnce, causes: maxSources}
 	buf := make([]byte, maxPacket+1)
 	for {
 		if limit.Wait(e.ctx) != nil {
@@ -103,7 +109,7 @@ func (e *ear) listen(tell func(name string, a answer)) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil || n > maxPacket || from.Port() != mdnsPort { // RFC 6762, section 6
+		if err != nil || n > maxPacket || from.Port() != mdnsPort || !sources.allow(from.Addr()) { // of the port: RFC 6762, section 6
 			continue
 		}
 		if name, text, ok := parseAnswer(buf[:n]); ok {

@@ -1,7 +1,8 @@
 package beacon
 
 import (
-	"errors"
+	"encoding/binary"
+	"fmt"
 	"net"
 	"runtime"
 
@@ -9,15 +10,18 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// A kind is one of the two kinds of message, by the header bits that tell.
+// A kind is one of the two kinds of message, by what tells it from others.
 type kind struct {
 	mask, flags uint32 // of the header's second word (RFC 1035, section 4.1.1)
 	counts      uint32 // questions and answers
+	toGroup     bool   // sent to the group, or to us alone
 }
 
+// A question comes from the link: RFC 6762, section 5.5, and what is sent to the
+// group can't come from elsewhere.
 var (
-	questions = kind{0xFA0F, 0x0000, 1 << 16} // QR, opcode, TC and RCODE all zero; one question
-	answers   = kind{0xF80F, 0x8000, 1}       // QR one, opcode and RCODE zero; one answer
+	questions = kind{0xFA0F, 0x0000, 1 << 16, true} // QR, opcode, TC and RCODE all zero; one question
+	answers   = kind{0xF80F, 0x8000, 1, false}      // QR one, opcode and RCODE zero; one answer
 )
 
 // sift has the system drop, for a socket, all but messages of one kind whose
@@ -29,39 +33,44 @@ func sift(c *net.UDPConn, k kind) error {
 	if runtime.GOOS != "linux" {
 		return nil
 	}
-	program, err := bpf.Assemble(sieveFor(k))
+	f := ipv4Family
+	if c.LocalAddr().(*net.UDPAddr).IP.To4() == nil {
+		f = ipv6Family
+	}
+	program, err := bpf.Assemble(program(k, f))
 	if err != nil {
 		return err
 	}
 	if err := ipv4.NewPacketConn(c).SetBPF(program); err != nil { // the same for IPv6
-		return errors.New("packets can't be filtered: " + err.Error())
+		return fmt.Errorf("packets can't be filtered: %w", err)
 	}
 	return nil
 }
 
-// sieveFor is the filter's program. It sees a packet from its UDP header on.
-func sieveFor(k kind) []bpf.Instruction {
-	const header, name = 8, 8 + 12
-	checks := []struct {
-		load bpf.Instruction
-		mask uint32
-		want uint32
-	}{
-		{bpf.LoadAbsolute{Off: header + 2, Size: 2}, k.mask, k.flags},
-		{bpf.LoadAbsolute{Off: header + 4, Size: 4}, 0xFFFFFFFF, k.counts},
-		{bpf.LoadAbsolute{Off: name, Size: 2}, 0xFFFF, (1+TagLen)<<8 | '_'},
-		{bpf.LoadAbsolute{Off: name + 2 + TagLen, Size: 4}, 0xFFFFFFFF, 4<<24 | '_'<<16 | 'u'<<8 | 'd'},
-	}
-	steps := []bpf.Instruction{
-		bpf.LoadExtension{Num: bpf.ExtLen},
-		bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: header + maxPacket, SkipTrue: 1},
-		bpf.RetConstant{Val: 0},
-	}
-	for _, c := range checks {
-		steps = append(steps, c.load,
-			bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: c.mask},
-			bpf.JumpIf{Cond: bpf.JumpEqual, Val: c.want, SkipTrue: 1},
+// program is the filter. It sees a packet from its UDP header on, and the IP
+// header at offsets of its own (SKF_NET_OFF of linux/filter.h).
+func program(k kind, f family) (steps []bpf.Instruction) {
+	const udp, message, name, ip = 0, 8, 8 + 12, 0xFFF00000
+	must := func(load bpf.Instruction, mask, want uint32) {
+		steps = append(steps, load,
+			bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: mask},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: want, SkipTrue: 1},
 			bpf.RetConstant{Val: 0})
 	}
-	return append(steps, bpf.RetConstant{Val: header + maxPacket})
+	const whole = 0xFFFFFFFF
+	must(bpf.LoadAbsolute{Off: udp + 4, Size: 2}, ^uint32(maxPacket-1), 0) // its length
+	must(bpf.LoadAbsolute{Off: message + 2, Size: 2}, k.mask, k.flags)
+	must(bpf.LoadAbsolute{Off: message + 4, Size: 4}, whole, k.counts)
+	must(bpf.LoadAbsolute{Off: name, Size: 2}, whole, (1+TagLen)<<8|'_')
+	must(bpf.LoadAbsolute{Off: name + 2 + TagLen, Size: 4}, whole, 4<<24|'_'<<16|'u'<<8|'d')
+	if k.toGroup {
+		to, group := uint32(ip+16), f.group.AsSlice() // the destination, in IPv4's header
+		if f == ipv6Family {
+			to = ip + 24
+		}
+		for ; len(group) > 0; to, group = to+4, group[4:] {
+			must(bpf.LoadAbsolute{Off: to, Size: 4}, whole, binary.BigEndian.Uint32(group))
+		}
+	}
+	return append(steps, bpf.RetConstant{Val: message + maxPacket})
 }

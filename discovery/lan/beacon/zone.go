@@ -19,28 +19,27 @@ type zone struct {
 
 // An entry is one tag that is answered for.
 type entry struct {
-	text func(net.Interface) []byte
-
-	mu      sync.Mutex
-	budgets map[int]*rate.Limiter // by the interface's number
+	text   func(net.Interface) []byte
+	budget budget[int] // of answers, by the interface's number
 }
 
-// What one tag may cost on one interface. An answer is six times as long as the
-// question, and anybody may ask in somebody else's name: eight at once and ten a
-// second make a poor amplifier. Two devices with four interfaces on one switch
-// ask eight times at once.
+// What answering may cost. An answer is at most six times as long as its
+// question, and anybody may ask in somebody else's name: one tag makes a poor
+// amplifier (30 kB a second), all of a thousand tags together not a much better
+// one. But who asks in earnest among many who don't shall be answered soon.
 const (
-	answersAtOnce   = 8
-	answersASecond  = 10
-	maxBudgets      = 2 * maxPlaces
-	answerTTL       = 1 // second: there is nothing to keep
-	maxText         = 255
-	questionsAtOnce = 4096 // a thousand shares on two IP versions, asked twice
-	questionsPerSec = 2000
+	tagAnswersAtOnce = 50
+	tagAnswersPerSec = 100
+	answersAtOnce    = 4096 // a thousand shares by two IP versions, asked for twice
+	answersPerSec    = 1000
+	questionsAtOnce  = 4096
+	questionsPerSec  = 20_000 // looking at one costs some 4 µs
+	answerTTL        = 1      // second: there is nothing to keep
+	maxText          = 255    // one string of a TXT record (RFC 1035, section 3.3)
 )
 
 func (z *zone) add(name string, text func(net.Interface) []byte) (remove func()) {
-	e := &entry{text: text, budgets: make(map[int]*rate.Limiter)}
+	e := &entry{text: text, budget: budget[int]{perSecond: tagAnswersPerSec, atOnce: tagAnswersAtOnce, causes: 2 * maxPlaces}}
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if z.names == nil {
@@ -56,47 +55,32 @@ func (z *zone) add(name string, text func(net.Interface) []byte) (remove func())
 	}
 }
 
-// answer is the text behind a name on an interface, if there is one and it may
-// be told now.
-func (z *zone) answer(name string, ifi net.Interface) []byte {
+// find finds who answers for a name.
+func (z *zone) find(name string) *entry {
 	z.mu.RLock()
-	e := z.names[name]
-	z.mu.RUnlock()
-	if e == nil || !e.budget(ifi.Index).Allow() {
-		return nil
-	}
-	if text := e.text(ifi); len(text) <= maxText {
-		return text
-	}
-	return nil
-}
-
-func (e *entry) budget(ifi int) *rate.Limiter {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	l := e.budgets[ifi]
-	if l == nil {
-		if len(e.budgets) >= maxBudgets { // of interfaces long gone
-			clear(e.budgets)
-		}
-		l = rate.NewLimiter(answersASecond, answersAtOnce)
-		e.budgets[ifi] = l
-	}
-	return l
+	defer z.mu.RUnlock()
+	return z.names[name]
 }
 
 // A view is the zone as one interface's server sees it. It also holds the
 // server back: a server reads its next packet only when the view has returned,
 // and what comes meanwhile is dropped by the system.
 type view struct {
-	zone   *zone
-	ifi    net.Interface
-	limit  *rate.Limiter
-	closed chan struct{}
+	zone      *zone
+	ifi       net.Interface
+	questions *rate.Limiter
+	answers   *rate.Limiter
+	closed    chan struct{}
 }
 
 func newView(z *zone, ifi net.Interface) *view {
-	return &view{z, ifi, rate.NewLimiter(questionsPerSec, questionsAtOnce), make(chan struct{})}
+	return &view{
+		zone:      z,
+		ifi:       ifi,
+		questions: rate.NewLimiter(questionsPerSec, questionsAtOnce),
+		answers:   rate.NewLimiter(answersPerSec, answersAtOnce),
+		closed:    make(chan struct{}),
+	}
 }
 
 func (v *view) close() { close(v.closed) }
@@ -111,8 +95,12 @@ func (v *view) Records(q dns.Question) []dns.RR {
 		return nil
 	}
 	name := strings.ToLower(q.Name)
-	text := v.zone.answer(name, v.ifi)
-	if len(text) == 0 {
+	e := v.zone.find(name)
+	if e == nil || !e.budget.allow(v.ifi.Index) || !v.answers.Allow() {
+		return nil
+	}
+	text := e.text(v.ifi)
+	if len(text) == 0 || len(text) > maxText {
 		return nil
 	}
 	// A dns.TXT would read backslashes in the text; this record takes bytes.
@@ -125,7 +113,7 @@ func (v *view) Records(q dns.Question) []dns.RR {
 // pace waits until n more of the server's work may be done. It reports false if
 // the server has been closed.
 func (v *view) pace(n int) bool {
-	r := v.limit.ReserveN(time.Now(), min(n, questionsAtOnce))
+	r := v.questions.ReserveN(time.Now(), min(n, questionsAtOnce))
 	wait := time.NewTimer(r.Delay())
 	defer wait.Stop()
 	select {
