@@ -44,14 +44,14 @@ func (b *Beacon) Ask(ctx context.Context, tag string, heard func(text []byte, if
 	if err != nil {
 		return err
 	}
-	a := &asker{answers: make(chan answer, maxHeard), again: make(chan struct{}, 1)}
+	a := &asker{news: make(chan struct{}, 1), again: make(chan struct{}, 1)}
 	defer b.asked.add(name, a)()
 	if !b.need(0, 1) {
 		return ErrClosed
 	}
 	defer b.need(0, -1)
 	for wait := firstWait; ; wait = min(2*wait, longestWait) {
-		a.sieve.renew()
+		a.renew()
 		b.put(question)
 		again, err := a.listen(ctx, b.gone, jitter(wait), heard)
 		if err != nil || ctx.Err() != nil {
@@ -94,9 +94,44 @@ func (b *Beacon) put(question []byte) {
 
 // An asker is one who waits for answers.
 type asker struct {
+	mu      sync.Mutex
 	sieve   sieve
-	answers chan answer   // has room for all that the sieve lets through
-	again   chan struct{} // something changed: ask again
+	waiting []answer // what the sieve let through
+
+	news  chan struct{} // something waits
+	again chan struct{} // something changed: ask again
+}
+
+// renew begins a round: what was heard before may be heard again.
+func (a *asker) renew() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sieve = sieve{}
+}
+
+// hear takes an answer, if it is worth it.
+func (a *asker) hear(x answer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.sieve.fresh(x) && len(a.waiting) < maxHeard {
+		a.waiting = append(a.waiting, x)
+		signal(a.news)
+	}
+}
+
+func (a *asker) take() (waiting []answer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	waiting, a.waiting = a.waiting, nil
+	return waiting
+}
+
+// signal leaves word in a channel that has room for one.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // listen hands over what is heard for some time. It returns early with again
@@ -114,8 +149,10 @@ func (a *asker) listen(ctx context.Context, gone <-chan struct{}, d time.Duratio
 			return false, nil
 		case <-a.again:
 			return true, nil
-		case x := <-a.answers:
-			heard(x.text, x.ifi, x.from)
+		case <-a.news:
+			for _, x := range a.take() {
+				heard(x.text, x.ifi, x.from)
+			}
 		}
 	}
 }
@@ -146,18 +183,12 @@ func (s *asked) add(name string, a *asker) (remove func()) {
 	}
 }
 
-// tell passes an answer to those who asked. Who doesn't keep up misses some.
+// tell passes an answer to those who asked.
 func (s *asked) tell(name string, x answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for a := range s.names[name] {
-		if !a.sieve.fresh(x) {
-			continue
-		}
-		select {
-		case a.answers <- x:
-		default:
-		}
+		a.hear(x)
 	}
 }
 
@@ -167,10 +198,7 @@ func (s *asked) again() {
 	defer s.mu.Unlock()
 	for _, askers := range s.names {
 		for a := range askers {
-			select {
-			case a.again <- struct{}{}:
-			default:
-			}
+			signal(a.again)
 		}
 	}
 }

@@ -77,7 +77,8 @@ func (d *deviceState) say(e event) {
 	d.out.Encode(e)
 }
 
-// obey does what a line says: answer TAG TEXT, ask TAG, stop answer|ask TAG, weigh.
+// obey does what a line says: answer TAG TEXT, bytes TAG, ask TAG, stop answer|ask
+// TAG, close, weigh.
 func (d *deviceState) obey(words []string) {
 	switch words[0] {
 	case "answer":
@@ -86,11 +87,17 @@ func (d *deviceState) obey(words []string) {
 			return []byte(strings.ReplaceAll(text, "IFI", ifi.Name))
 		})
 		d.say(event{Event: "answering", Tag: words[1]})
+	case "bytes":
+		b := everyByte()
+		d.b.Answer(words[1], func(net.Interface) []byte { return b })
+		d.say(event{Event: "answering", Tag: words[1]})
 	case "ask":
 		d.ask(words[1])
 	case "stop":
 		d.stop[words[1]+" "+words[2]]()
 		d.say(event{Event: "stopped", Tag: words[2]})
+	case "close":
+		d.b.Close()
 	case "weigh":
 		d.say(weigh())
 	default:
@@ -105,13 +112,29 @@ func (d *deviceState) ask(tag string) {
 	d.asking.Go(func() {
 		defer close(ended)
 		err := d.b.Ask(ctx, tag, func(text []byte, ifi net.Interface, from netip.Addr) {
-			d.say(event{Event: "heard", Tag: tag, Text: string(text), Ifi: ifi.Name, Source: from.String(), Took: time.Since(start)})
+			d.say(event{Event: "heard", Tag: tag, Text: printable(text), Ifi: ifi.Name, Source: from.String(), Took: time.Since(start)})
 		})
 		if err != nil {
 			d.say(event{Event: "failed", Tag: tag, Text: err.Error()})
 		}
 	})
 	d.stop["ask "+tag] = func() { cancel(); <-ended }
+}
+
+// everyByte is the longest text: the bytes from 1 to 255.
+func everyByte() (b []byte) {
+	for i := range maxText {
+		b = append(b, byte(i+1))
+	}
+	return b
+}
+
+// printable is a text as an event carries it: JSON knows no bytes.
+func printable(text []byte) string {
+	if s := string(text); strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" {
+		return s
+	}
+	return fmt.Sprintf("%x", text)
 }
 
 func weigh() event {
@@ -225,4 +248,28 @@ func (r *remote) weigh() event {
 	r.t.Helper()
 	r.tell("weigh")
 	return r.await("weight", func(e event) bool { return e.Event == "weighed" })
+}
+
+// holds waits until the device has so many descriptors: the library's goroutines
+// close theirs when nobody can see it.
+func (r *remote) holds(descriptors int) {
+	r.t.Helper()
+	for end := time.Now().Add(patience); ; {
+		have := r.weigh().Descriptors
+		if have == descriptors {
+			return
+		}
+		if time.Now().After(end) {
+			r.t.Fatalf("device %s holds %d descriptors, want %d", r.name, have, descriptors)
+		}
+	}
+}
+
+// numbered is one of many tags.
+func numbered(i int) (tag string) {
+	for range TagLen {
+		tag = string('a'+rune(i%26)) + tag
+		i /= 26
+	}
+	return tag
 }

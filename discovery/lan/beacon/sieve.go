@@ -3,7 +3,6 @@ package beacon
 import (
 	"hash/maphash"
 	"net/netip"
-	"sync"
 )
 
 // What one share can be made to hear between two of its questions: so many
@@ -17,19 +16,11 @@ const (
 // A sieve lets each text from each address through once between two questions,
 // and bounds how many. It keeps no texts.
 type sieve struct {
-	mu    sync.Mutex
 	heard map[uint64]bool
 	from  map[netip.Addr]int
 }
 
 var sieveSeed = maphash.MakeSeed() // so that nobody can make two texts look alike
-
-// renew has all begin anew.
-func (s *sieve) renew() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.heard, s.from = nil, nil
-}
 
 // fresh reports whether an answer goes through, and remembers it if so.
 func (s *sieve) fresh(x answer) bool {
@@ -38,8 +29,6 @@ func (s *sieve) fresh(x answer) bool {
 	maphash.WriteComparable(&h, x.from)
 	h.Write(x.text)
 	key := h.Sum64()
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.heard[key] || len(s.heard) >= maxHeard || s.from[x.from] >= maxHeardFrom {
 		return false
 	}
