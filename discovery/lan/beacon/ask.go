@@ -44,22 +44,27 @@ func (b *Beacon) Ask(ctx context.Context, tag string, heard func(text []byte, if
 	if err != nil {
 		return err
 	}
-	a := &asker{news: make(chan struct{}, 1), again: make(chan struct{}, 1)}
+	a := newAsker()
 	defer b.asked.add(name, a)()
 	if !b.need(0, 1) {
 		return ErrClosed
 	}
 	defer b.need(0, -1)
+	return a.run(ctx, b.gone, func() { b.put(question) }, heard)
+}
+
+// run asks and hands over what is heard, until ctx ends or the Beacon is gone.
+func (a *asker) run(ctx context.Context, gone <-chan struct{}, ask func(), heard func([]byte, net.Interface, netip.Addr)) error {
 	for wait := firstWait; ; wait = min(2*wait, longestWait) {
 		a.renew()
-		b.put(question)
-		again, err := a.listen(ctx, b.gone, jitter(wait), heard)
+		ask()
+		again, err := a.listen(ctx, gone, jitter(wait), heard)
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
 		if again { // as if for the first time, but not all of a room at the same moment
 			wait = firstWait / 2
-			if _, err := a.listen(ctx, b.gone, rand.N(together), heard); err != nil || ctx.Err() != nil {
+			if _, err := a.listen(ctx, gone, rand.N(together), heard); err != nil || ctx.Err() != nil {
 				return err
 			}
 		}
@@ -100,6 +105,10 @@ type asker struct {
 
 	news  chan struct{} // something waits
 	again chan struct{} // something changed: ask again
+}
+
+func newAsker() *asker {
+	return &asker{news: make(chan struct{}, 1), again: make(chan struct{}, 1)}
 }
 
 // renew begins a round: what was heard before may be heard again.

@@ -1,11 +1,13 @@
 package beacon
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -67,6 +69,46 @@ func TestSleepIsTold(t *testing.T) {
 			t.Errorf("%s: slept is %v", c.what, got)
 		}
 	}
+}
+
+// TestAskingGoesOnEverMoreRarelyAndAnewWhenSomethingChanged: it begins at once.
+func TestAskingGoesOnEverMoreRarelyAndAnewWhenSomethingChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsker()
+		ctx, cancel := context.WithCancel(t.Context())
+		last := time.Now()
+		var asked []time.Time
+		ended := make(chan error)
+		go func() {
+			ended <- a.run(ctx, nil, func() { asked = append(asked, time.Now()) }, nil)
+		}()
+		within := func(from, to time.Duration) { // since the last question
+			t.Helper()
+			if len(asked) != 1 || asked[0].Sub(last) < from || asked[0].Sub(last) > to {
+				t.Fatalf("asked at %v, want once, between %v and %v after %v", asked, from, to, last)
+			}
+			last, asked = asked[0], nil
+		}
+		synctest.Wait()
+		within(0, 0)
+		for _, wait := range []time.Duration{1, 2, 4, 8, 15, 15, 15} {
+			time.Sleep(time.Until(last.Add(wait * time.Second * 9 / 8)))
+			synctest.Wait()
+			within(wait*time.Second, wait*time.Second*9/8)
+		}
+		changed := time.Since(last)
+		signal(a.again)
+		time.Sleep(together)
+		synctest.Wait()
+		within(changed, changed+together)
+		time.Sleep(time.Until(last.Add(time.Second * 9 / 8)))
+		synctest.Wait()
+		within(time.Second, time.Second*9/8)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestSieveLetsEachTextThroughOnceAndNobodyMuch(t *testing.T) {

@@ -151,7 +151,7 @@ func weigh() event {
 
 // A remote is a device as the test sees it.
 type remote struct {
-	t      *testing.T
+	t      testing.TB
 	name   string
 	in     io.WriteCloser
 	events chan event

@@ -16,11 +16,11 @@ import (
 
 // A space is a network namespace. It goes with the test.
 type space struct {
-	t *testing.T
+	t testing.TB
 	f *os.File
 }
 
-func newSpace(t *testing.T) *space {
+func newSpace(t testing.TB) *space {
 	t.Helper()
 	s := &space{t: t}
 	failed := make(chan error)
@@ -80,12 +80,12 @@ func (s *space) ip(peer *space, args string) {
 
 // A room has switches, and hosts with plugs in them.
 type room struct {
-	t     *testing.T
+	t     testing.TB
 	space *space
 	plugs int
 }
 
-func newRoom(t *testing.T, switches ...string) *room {
+func newRoom(t testing.TB, switches ...string) *room {
 	t.Helper()
 	r := &room{t: t, space: newSpace(t)}
 	for _, s := range switches {

@@ -13,7 +13,7 @@ import (
 
 // A tap keeps every UDP datagram that passes a port of a switch, either way.
 type tap struct {
-	t    *testing.T
+	t    testing.TB
 	fd   int
 	seen []datagram
 }
