@@ -159,17 +159,25 @@ type remote struct {
 	log    bytes.Buffer
 }
 
-// start starts a device on the host. It must end leaving nothing behind.
+// start starts a device on the host.
 func (h *host) start(name string) *remote {
 	h.t.Helper()
-	r := &remote{t: h.t, name: name, events: make(chan event, 1<<16)}
+	return startDevice(h.t, name, func(c *exec.Cmd) error { h.do(c.Start); return nil })
+}
+
+// startDevice starts a device somewhere. It must end leaving nothing behind.
+func startDevice(t testing.TB, name string, start func(*exec.Cmd) error) *remote {
+	t.Helper()
+	r := &remote{t: t, name: name, events: make(chan event, 1<<16)}
 	c := exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), beDevice+"="+name)
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUTS}
 	c.Stderr = &r.log
 	r.in, _ = c.StdinPipe()
 	out, _ := c.StdoutPipe()
-	h.do(c.Start)
+	if err := start(c); err != nil {
+		t.Fatal(err)
+	}
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -182,13 +190,13 @@ func (h *host) start(name string) *remote {
 			r.events <- e
 		}
 	}()
-	h.t.Cleanup(func() {
+	t.Cleanup(func() {
 		r.in.Close()
 		late := time.AfterFunc(patience, func() { c.Process.Kill() })
 		defer late.Stop()
 		<-read
 		if err := c.Wait(); err != nil {
-			h.t.Errorf("device %s: %v\n%s", name, err, r.log.String())
+			t.Errorf("device %s: %v\n%s", name, err, r.log.String())
 		}
 	})
 	return r

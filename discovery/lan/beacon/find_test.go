@@ -4,7 +4,11 @@ package beacon
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
+
+	"github.com/sparekey/sparekey/simulations/wire"
 )
 
 // Tags of two shares.
@@ -160,4 +164,48 @@ func TestAddressThatChangesIsHeardFrom(t *testing.T) {
 	b.ip(nil, "addr del 10.0.0.2/24 dev eth0")
 	b.ip(nil, "addr add 172.16.0.2/16 dev eth0")
 	bob.await("text again", func(e event) bool { return e.Event == "heard" })
+}
+
+// onWire starts two devices on a wire.
+func onWire(t *testing.T, l wire.Link) (w *wire.Wire, alice, bob *remote) {
+	t.Helper()
+	w, err := wire.New(netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	w.Set(l)
+	return w, startDevice(t, "alice", w.Host(0).Start), startDevice(t, "bob", w.Host(1).Start)
+}
+
+// TestFindingTakesOneRoundTrip: that it takes longer now and then proves nothing
+// on a busy machine; that it once takes no longer does.
+func TestFindingTakesOneRoundTrip(t *testing.T) {
+	const trip = 100 * time.Millisecond
+	_, alice, bob := onWire(t, wire.Link{Delay: trip / 2})
+	alice.answer(tag1, "hello")
+	var took []time.Duration
+	for start := time.Now(); len(took) < 5 || slices.Min(took) > trip*11/10; {
+		if time.Since(start) > patience {
+			t.Fatalf("of %d findings the fastest took %v", len(took), slices.Min(took))
+		}
+		bob.tell("ask", tag1)
+		took = append(took, bob.hears(tag1, "hello").Took)
+		bob.stop("ask", tag1)
+	}
+	if slices.Min(took) < trip {
+		t.Errorf("the wire is faster than it is: %v", took)
+	}
+	slices.Sort(took)
+	t.Logf("a round trip of %v: fastest %v, median %v of %d", trip, took[0], took[len(took)/2], len(took))
+}
+
+// TestWireThatLostTheQuestionIsAskedAgain, and one that repeats and reorders.
+func TestWireThatLostTheQuestionIsAskedAgain(t *testing.T) {
+	w, alice, bob := onWire(t, wire.Link{Loss: 1})
+	alice.answer(tag1, "hello")
+	bob.tell("ask", tag1)
+	bob.weigh() // it has begun to ask
+	w.Set(wire.Link{Repeat: 1, Jitter: 20 * time.Millisecond, Seed: 7})
+	bob.hears(tag1, "hello")
 }
