@@ -76,9 +76,10 @@ func TestAskingGoesOnEverMoreRarelyAndAnewWhenSomethingChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAsker()
 		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		last := time.Now()
 		var asked []time.Time
-		ended := make(chan error)
+		ended := make(chan error, 1)
 		go func() {
 			ended <- a.run(ctx, nil, func() { asked = append(asked, time.Now()) }, nil)
 		}()

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/mdns"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
@@ -54,6 +55,9 @@ func device() int {
 		d.obey(strings.Fields(in.Text()))
 	}
 	d.b.Close()
+	if d.printer != nil {
+		d.printer.Shutdown()
+	}
 	d.asking.Wait()
 	if err := goleak.Find(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -63,9 +67,10 @@ func device() int {
 }
 
 type deviceState struct {
-	b      *Beacon
-	asking sync.WaitGroup
-	stop   map[string]func() // by "answer TAG" and "ask TAG"
+	b       *Beacon
+	asking  sync.WaitGroup
+	printer *mdns.Server      // another program's
+	stop    map[string]func() // by "answer TAG" and "ask TAG"
 
 	mu  sync.Mutex
 	out *json.Encoder
@@ -78,7 +83,7 @@ func (d *deviceState) say(e event) {
 }
 
 // obey does what a line says: answer TAG TEXT, bytes TAG, ask TAG, stop answer|ask
-// TAG, close, weigh.
+// TAG, close, weigh; printer SERVICE has it be another program, with a service.
 func (d *deviceState) obey(words []string) {
 	switch words[0] {
 	case "answer":
@@ -96,6 +101,9 @@ func (d *deviceState) obey(words []string) {
 	case "stop":
 		d.stop[words[1]+" "+words[2]]()
 		d.say(event{Event: "stopped", Tag: words[2]})
+	case "printer":
+		d.printer = printer(words[1])
+		d.say(event{Event: "printing"})
 	case "close":
 		d.b.Close()
 	case "weigh":
@@ -103,6 +111,23 @@ func (d *deviceState) obey(words []string) {
 	default:
 		panic(words[0])
 	}
+}
+
+// printer is another program's responder, for a service.
+func printer(service string) *mdns.Server {
+	s, err := mdns.NewMDNSService("printer", service, "", "printer.", 631, []net.IP{{10, 0, 0, 1}}, nil)
+	if err != nil {
+		panic(err)
+	}
+	ifi, err := net.InterfaceByName("eth0")
+	if err != nil {
+		panic(err)
+	}
+	server, err := mdns.NewServer(&mdns.Config{Zone: s, Iface: ifi})
+	if err != nil {
+		panic(err)
+	}
+	return server
 }
 
 func (d *deviceState) ask(tag string) {

@@ -20,7 +20,13 @@
 //
 // Not promised: that an answer is genuine. Anybody in the room can repeat one or
 // make one up; memory and time spent on them are bounded, and whoever uses a text
-// must see for itself who wrote it.
+// must see for itself who wrote it. Nor that everybody is found: a neighbour can
+// still drown a question by sending more than 100 a second for the same tag, or
+// anything at all faster than 20,000 packets a second, and a firewall that lets in
+// only what is sent to the mDNS group keeps answers from the one who asks. It
+// helps if the other device asks, too. And while a tag is answered for, unicast
+// packets to port 5353 may come to us and not to another responder on this
+// machine; what is sent to the group comes to both.
 //
 // Answering is hashicorp/mdns's work, asking is ours (see ask.go for why). All
 // shares of a process use one server an interface and one asking socket an

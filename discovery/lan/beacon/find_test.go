@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
 	"github.com/sparekey/sparekey/simulations/wire"
 )
 
@@ -78,6 +79,43 @@ func TestTwoProcessesOnOneMachineFindEachOther(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPortIsShared with another program's responder on the same machine, whichever
+// came first: both are heard and both answer.
+func TestPortIsShared(t *testing.T) {
+	r := newRoom(t, "switch")
+	a, b := r.host(v4only), r.host(v4only)
+	a.plug("eth0", "switch", "10.0.0.1/24")
+	b.plug("eth0", "switch", "10.0.0.2/24")
+	b.ip(nil, "route add 224.0.0.0/4 dev eth0")
+	first, alice, second := a.start("first"), a.start("alice"), a.start("second")
+	first.tell("printer", "_first._tcp")
+	first.await("printing", func(e event) bool { return e.Event == "printing" })
+	alice.answer(tag1, "hello")
+	second.tell("printer", "_second._tcp")
+	second.await("printing", func(e event) bool { return e.Event == "printing" })
+	c := b.socket(0)
+	c.SetDeadline(time.Now().Add(patience))
+	for _, name := range []string{"_first._tcp.local.", "_" + tag1 + "._udp.local.", "_second._tcp.local."} {
+		m := new(dns.Msg)
+		m.SetQuestion(name, dns.TypeANY)
+		q, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.WriteToUDPAddrPort(q, group); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 1500)
+		n, err := c.Read(buf)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := m.Unpack(buf[:n]); err != nil || len(m.Answer) == 0 || m.Answer[0].Header().Name != name {
+			t.Errorf("%s is answered with %v, %v", name, m, err)
+		}
 	}
 }
 

@@ -58,7 +58,11 @@ func TestBeaconHasNoSocketsWhileNothingIsRegistered(t *testing.T) {
 	alice.tell("ask", tag2)
 	alice.holds(idle + 4) // a server and an ear, by two IP versions
 	alice.stop("answer", tag1)
+	alice.holds(idle + 2)
+	alice.answer(tag1, "hello")
 	alice.stop("ask", tag2)
+	alice.holds(idle + 2)
+	alice.stop("answer", tag1)
 	alice.holds(idle)
 }
 
