@@ -78,17 +78,21 @@ func TestAskingGoesOnEverMoreRarelyAndAnewWhenSomethingChanged(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		last := time.Now()
-		var asked []time.Time
+		asked := make(chan time.Time, 10)
 		ended := make(chan error, 1)
 		go func() {
-			ended <- a.run(ctx, nil, func() { asked = append(asked, time.Now()) }, nil)
+			ended <- a.run(ctx, nil, func() { asked <- time.Now() }, nil)
 		}()
 		within := func(from, to time.Duration) { // since the last question
 			t.Helper()
-			if len(asked) != 1 || asked[0].Sub(last) < from || asked[0].Sub(last) > to {
-				t.Fatalf("asked at %v, want once, between %v and %v after %v", asked, from, to, last)
+			if len(asked) != 1 {
+				t.Fatalf("asked %d times, want once, between %v and %v after %v", len(asked), from, to, last)
 			}
-			last, asked = asked[0], nil
+			now := <-asked
+			if now.Sub(last) < from || now.Sub(last) > to {
+				t.Fatalf("asked at %v, want between %v and %v after %v", now, from, to, last)
+			}
+			last = now
 		}
 		synctest.Wait()
 		within(0, 0)
