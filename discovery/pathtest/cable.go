@@ -24,7 +24,21 @@ type Cable struct {
 	ends   [2]*end
 
 	Sent atomic.Int64 // frames that were sent, from both ends
+
+	// Fate says what becomes of a piece; nil: it comes. It may be called at once from
+	// both ends, and is set before the cable is used.
+	Fate func() Fate
 }
+
+// A Fate is what becomes of a piece.
+type Fate byte
+
+// The fates.
+const (
+	Comes Fate = iota
+	Twice
+	Lost // whoever sent it is told that it failed
+)
 
 // NewCable returns a cable that brings pieces to its other end after a delay.
 func NewCable(name string, delay time.Duration) *Cable {
@@ -82,14 +96,25 @@ type end struct {
 // Errors of a cable.
 var (
 	ErrCable   = errors.New("the cable is broken")
+	ErrLost    = errors.New("lost on the way")
 	ErrRefused = errors.New("the other device has refused it")
 )
 
 func (e *end) Send(ctx context.Context, frames ...frame.Frame) error {
 	e.cable.Sent.Add(int64(len(frames)))
-	p := &piece{frames, make(chan bool, 1)}
+	p := &piece{frames, make(chan bool, 2)}
 	if err := e.travel(ctx); err != nil {
 		return err
+	}
+	fate := Comes
+	if e.cable.Fate != nil {
+		fate = e.cable.Fate()
+	}
+	switch fate {
+	case Lost:
+		return ErrLost
+	case Twice:
+		e.other.in <- p
 	}
 	e.other.in <- p
 	ok := false
