@@ -85,8 +85,9 @@ func (d *device) arrived(a Arrival) {
 	for seq := range d.got {
 		n = max(n, seq+1)
 	}
+	mutely := d.mutely
 	d.mu.Unlock()
-	if _, stores := a.From.(discovery.Mailbox); acks && !stores && !d.mutely {
+	if _, stores := a.From.(discovery.Mailbox); acks && !stores && !mutely {
 		d.c.Reply(a.From, count(n))
 	}
 	d.c.Judge(a.From, true)

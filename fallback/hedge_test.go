@@ -1,6 +1,7 @@
 package fallback
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -257,5 +258,61 @@ func TestWhatRodeInTheFirstFlightIsNotSentAgainAtOnce(t *testing.T) {
 		got("when it is", grant)
 		time.Sleep(repeatAfter / 2)
 		got("and then")
+	})
+}
+
+// TestWhatWasTakenAndDroppedIsSentAgain: now and then, until it is acknowledged.
+func TestWhatWasTakenAndDroppedIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newDevice(t, discovery.Sender, Config{NoMailbox: true})
+		b := newDevice(t, discovery.Receiver, Config{NoMailbox: true})
+		p := &pair{a: a, b: b}
+		defer p.stop()
+		p.cable("room", time.Millisecond)
+		b.mutely = true // as if it hadn't come
+		a.say(1)
+		time.Sleep(repeatAfter - time.Second)
+		if times, _ := b.heard(0); times != 1 {
+			t.Errorf("within %v it has come %d times", repeatAfter, times)
+		}
+		time.Sleep(2 * repeatAfter)
+		b.mu.Lock()
+		b.mutely = false
+		b.mu.Unlock()
+		time.Sleep(time.Hour)
+		if times, _ := b.heard(0); times != 4 {
+			t.Errorf("it has come %d times, want 3 and the one that was acknowledged", times)
+		}
+	})
+}
+
+// TestTheLastAcknowledgementIsSentHoweverManyWait: it says all that those before said.
+func TestTheLastAcknowledgementIsSentHoweverManyWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDevice(t, discovery.Receiver, Config{})
+		defer d.stop()
+		a, b := pathtest.NewCable("room", time.Second).Ends()
+		d.c.Add(a)
+		synctest.Wait()
+		const acks = 3 * maxReplies
+		for n := range uint64(acks) {
+			d.c.Reply(a, count(n+1))
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		frames, last := 0, uint64(0)
+		for last < acks {
+			got, err := b.Receive(ctx)
+			if err != nil {
+				t.Fatalf("after %d, up to %d, none comes any more: %v", frames, last, err)
+			}
+			b.Taken(true)
+			frames += len(got)
+			last = got[len(got)-1].Seq()
+		}
+		if frames != 2 {
+			t.Errorf("%d acknowledgements were sent for %d, up to %d", frames, acks, last)
+		}
 	})
 }

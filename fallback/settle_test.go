@@ -33,6 +33,7 @@ func TestEndedShareIsSettledOnceAllIsDoneThatCanBe(t *testing.T) {
 		{"where it fails, when it has failed", Config{}, down, met, ended, 100 * time.Millisecond},
 		{"where it doesn't answer, when its time is up", Config{}, hanging, met, ended, boxPatience},
 		{"not where it fails and nobody has taken it", Config{}, down, nil, ended, never},
+		{"not where it fails and there is nothing else to say it to", Config{}, down, nil, Load{Decision: discovery.Decision{Over: &frame.Proof{}}}, never},
 		{"not where nobody is there", lan, nil, nil, ended, never},
 		{"not by who hasn't shown that it is the other device", lan, nil, func(*device) {}, ended, never},
 		{"not by another receiver, that takes whatever comes", lan, nil, func(d *device) { d.c.Carry(Load{Frames: []frame.Frame{other}}) }, ended, never},
@@ -108,8 +109,7 @@ func TestEachPieceIsAnsweredOnceWhenItIsJudged(t *testing.T) {
 		mine, others := pathtest.NewCable("room", 0).Ends()
 		d.c.Add(others)
 		c.Add(mine)
-		v := d.carry(Load{Frames: []frame.Frame{offer, handshake, word(discovery.Sender, 5, 0)}})
-		_ = v
+		d.carry(Load{Frames: []frame.Frame{offer, handshake, word(discovery.Sender, 5, 0)}})
 		for n := range 3 {
 			a := <-c.Arrivals()
 			synctest.Wait()
