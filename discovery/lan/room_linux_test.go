@@ -123,6 +123,9 @@ func TestTwoDevicesInARoomFindEachOtherAndAgainWhenAPathHasDied(t *testing.T) {
 	sender, receiver := enter(t, discovery.Sender, offer), enter(t, discovery.Receiver)
 	for range 3 {
 		here, there := receiver.path(t), sender.path(t)
+		if early := there.(discovery.Early).Early(); len(early) != 1 {
+			t.Errorf("the sender isn't told that its offer went with the first flight: %v", early)
+		}
 		first, err := here.Receive(t.Context())
 		if err != nil || len(first) != 1 || string(first[0]) != string(offer) {
 			t.Fatalf("the first flight brought %v: %v", first, err)

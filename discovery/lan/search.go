@@ -256,6 +256,14 @@ type given struct {
 	gone func()
 }
 
+// Early implements discovery.Early.
+func (g *given) Early() []frame.Frame {
+	if e, ok := g.Direct.(discovery.Early); ok {
+		return e.Early()
+	}
+	return nil
+}
+
 func (g *given) Close() error {
 	defer g.gone()
 	return g.Direct.Close()

@@ -43,6 +43,7 @@ func idle(o options) ([]row, error) {
 	if o.short {
 		span = 30 * time.Second
 	}
+	time.Sleep(settled)
 	before, err := spentBy(host, p.PID())
 	if err != nil {
 		return nil, err
@@ -60,6 +61,10 @@ func idle(o options) ([]row, error) {
 			Beside: map[string]float64{"switches of its first thread": minute(after.switches - before.switches)}},
 	}, nil
 }
+
+// settled is how long the system goes on telling routers of groups that were just
+// joined (RFC 3376 section 8.11, RFC 3810 section 9.14), which is once a share.
+const settled = 15 * time.Second
 
 // A spent is what a process and its host have used so far.
 type spent struct {
