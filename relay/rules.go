@@ -301,6 +301,15 @@ func (r *Record) Size() (n int64) {
 	return n + int64(len(r.Offer)+len(r.Public))
 }
 
+// Held returns the bytes of all frames that the mailbox holds.
+func (r *Record) Held() int64 {
+	n := r.Size()
+	for _, l := range r.Open {
+		n += int64(l.Logs[0].Bytes + l.Logs[1].Bytes)
+	}
+	return n
+}
+
 // ConfirmLane binds the mailbox to a claim under the offer of an epoch: late, after
 // the next offer, it would bind it to one that was handed back. erased reports that
 // the lane stood under another claim and has lost its logs.

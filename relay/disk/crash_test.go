@@ -230,7 +230,7 @@ func TestSweepErasesNothingThatHasChangedSinceItLooked(t *testing.T) {
 	}
 	sweep := func(expires time.Time, kind byte) {
 		t.Helper()
-		if swept, err := s.sweepOne(expires, kind, n); swept || err != nil {
+		if swept, _, err := s.sweepOne(expires, kind, n); swept || err != nil {
 			t.Errorf("a look of before swept it: %v, %v", swept, err)
 		}
 	}

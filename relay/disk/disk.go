@@ -4,7 +4,8 @@
 // Promised: what a method did is on disk when it returns nil, also after a power
 // cut; syncs of many clients are grouped. What has been deleted, or swept after
 // its time, is in no file 10 minutes later, the write-ahead log included; nor is
-// it after a crash and a new start. Nothing is kept in memory for a mailbox but
+// it after a crash and a new start. What that costs grows with what was erased: tables
+// near it are written anew, at once where much is erased. Nothing is kept in memory for a mailbox but
 // what is watched at the moment. Mailbox ids, lanes and tombstones stand on disk
 // under names that only this relay's own key makes of them, so that no index or
 // manifest holds them either.
@@ -21,8 +22,8 @@
 //	'm' name 'n' number(8)                   candidate(8) ‖ seq(8) of a receiver's frame
 //	't' name                                 expires(8) ‖ h ‖ over: a tombstone
 //	'e' expires(8) 'm' or 't' name           empty: when what is due to be swept
-//	'd'                                      empty: something was erased and not yet scrubbed
-//	's'                                      empty: a scrub has begun and not ended
+//	'd' stain(2)                             empty: something was erased below names that begin so, and is not yet scrubbed
+//	's' stain(2)                             empty: a scrub of these has begun and not ended
 //
 // Numbers are big endian; times are seconds since 1970.
 package disk
@@ -56,6 +57,8 @@ type Options struct {
 	Scrub  time.Duration // how soon after an erasure its bytes are gone; 0: 3 minutes
 	Spare  uint64        // bytes of the disk to leave free; 0: 64 MiB
 	Logger *slog.Logger  // nil: slog.Default; it gets no id, address or capability
+
+	tableSize int64 // 0: 2 MiB; smaller, a small store has as many levels as a large one
 }
 
 // A Store keeps mailboxes in a folder.
@@ -76,6 +79,8 @@ type Store struct {
 	tombs   atomic.Int64
 
 	dirty     chan struct{} // something may have been erased
+	urgent    chan struct{} // so much of it that its scrub can't wait
+	erased    atomic.Int64  // bytes of frames erased since the last scrub began
 	scrubbing sync.Mutex
 	open      context.Context
 	shut      context.CancelFunc
@@ -98,7 +103,7 @@ type deeper struct{ pebble.ArchiveCleaner }
 func Open(dir string, o Options) (*Store, error) {
 	s := &Store{
 		now: o.Now, limits: o.Limits.WithDefaults(), scrub: o.Scrub, spare: o.Spare, fs: o.FS, dir: dir, log: o.Logger,
-		dirty: make(chan struct{}, 1),
+		dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 	}
 	s.open, s.shut = context.WithCancel(context.Background())
 	if s.now == nil {
@@ -116,12 +121,10 @@ func Open(dir string, o Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
-	cache := pebble.NewCache(4 << 20)
-	defer cache.Unref()
-	db, err := pebble.Open(dir, &pebble.Options{
-		FS: s.fs, Cache: cache, Cleaner: eraser{}, Logger: quiet{s.log}, FormatMajorVersion: pebble.FormatNewest,
-		MemTableSize: 4 << 20, MaxOpenFiles: 256,
-	})
+	if o.tableSize == 0 {
+		o.tableSize = 2 << 20
+	}
+	db, err := pebble.Open(dir, s.options(o.tableSize))
 	if err != nil {
 		if pebble.IsCorruptionError(err) {
 			return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, dir, err)
@@ -133,6 +136,21 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
+}
+
+// options are Pebble's. Tables and the first levels are small, so that a scrub of
+// a few names writes little anew. Nothing is cut out of a table that is kept: the
+// bytes would stay in its file.
+func (s *Store) options(tableSize int64) *pebble.Options {
+	o := &pebble.Options{
+		FS: s.fs, CacheSize: 4 << 20, Cleaner: eraser{}, Logger: quiet{s.log}, FormatMajorVersion: pebble.FormatNewest,
+		MemTableSize: 4 << 20, MaxOpenFiles: 256, LBaseMaxBytes: 4 * tableSize,
+	}
+	for level := range o.TargetFileSizes {
+		o.TargetFileSizes[level] = tableSize
+	}
+	o.Experimental.EnableDeleteOnlyCompactionExcises = func() bool { return false }
+	return o
 }
 
 // start reads what the store must know, and goes on with erasures that a crash cut off.

@@ -2,7 +2,6 @@ package disk
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -16,10 +15,19 @@ import (
 // scrubRetry is how soon a scrub that has failed is tried again.
 const scrubRetry = 20 * time.Second
 
-// soil says that something may have been erased whose bytes are still there.
-func (s *Store) soil() {
+// soil says that something may have been erased whose bytes are still there, and
+// how much about. Once that is an eighth of the store's bound its scrub doesn't
+// wait: these bytes are in the way of others.
+func (s *Store) soil(erased int64) {
+	tell(s.dirty)
+	if s.erased.Add(erased) > s.limits.Bytes/8 {
+		tell(s.urgent)
+	}
+}
+
+func tell(c chan<- struct{}) {
 	select {
-	case s.dirty <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -38,12 +46,15 @@ func (s *Store) scrubber(unclean bool) {
 			case <-s.dirty:
 			}
 		}
-		for again := true; again; wait = min(scrubRetry, s.scrub) {
+		urgent := s.urgent
+		for again := true; again; wait, urgent = min(scrubRetry, s.scrub), nil {
 			t := time.NewTimer(wait)
 			select {
 			case <-s.open.Done():
 				t.Stop()
 				return
+			case <-urgent:
+				t.Stop()
 			case <-t.C:
 			}
 			err := s.Scrub(s.open)
@@ -54,46 +65,41 @@ func (s *Store) scrubber(unclean bool) {
 	}
 }
 
-// unclean reports whether something was erased whose bytes may still be there.
-func (s *Store) unclean() (bool, error) {
-	for _, key := range []byte{'d', 's'} {
-		switch _, err := s.read([]byte{key}); {
-		case err == nil:
-			return true, nil
-		case !errors.Is(err, pebble.ErrNotFound):
-			return false, err
-		}
+// Scrub makes what was erased before the call go away from every file: the
+// write-ahead log is flushed and removed, and the tables that hold anything near
+// are written anew without what they had lost. What is erased meanwhile stains the
+// store anew; a scrub that is cut off has left its own marks.
+func (s *Store) Scrub(ctx context.Context) error {
+	s.scrubbing.Lock() // the marks are one scrub's
+	defer s.scrubbing.Unlock()
+	select {
+	case <-s.urgent:
+	default:
 	}
-	return false, nil
+	erased := s.erased.Swap(0)
+	err := s.scrubOnce(ctx)
+	if err != nil {
+		s.erased.Add(erased)
+	}
+	return err
 }
 
-// Scrub makes what was erased before the call go away from every file: the
-// write-ahead log is flushed and removed, and the tables are written anew
-// without what they had lost. It costs a pass over the store. What is erased
-// meanwhile marks the store anew; a scrub that is cut off has left its own mark.
-func (s *Store) Scrub(ctx context.Context) error {
-	s.scrubbing.Lock() // the mark is one scrub's
-	defer s.scrubbing.Unlock()
-	if unclean, err := s.unclean(); err != nil || !unclean {
-		return err
-	}
-	b := s.db.NewBatch()
-	defer b.Close()
-	if err := errors.Join(b.Delete([]byte{'d'}, nil), b.Set([]byte{'s'}, nil, nil)); err != nil {
-		return err
-	}
-	if err := b.Commit(pebble.Sync); err != nil {
+func (s *Store) scrubOnce(ctx context.Context) error {
+	stains, err := s.takeStains()
+	if err != nil || len(stains) == 0 {
 		return err
 	}
 	fault.Point("disk.scrub", "begin")
-	if err := s.compact(ctx); err != nil {
+	if err := s.compact(ctx, spans(stains)); err != nil {
 		return err
 	}
 	fault.Point("disk.scrub", "compacted")
-	return s.db.Delete([]byte{'s'}, pebble.Sync)
+	return s.db.DeleteRange([]byte{'s'}, []byte{'s' + 1}, pebble.Sync)
 }
 
-func (s *Store) compact(ctx context.Context) error {
+// compact writes spans of keys anew, from the log to the lowest level: there meets
+// every erasure what it has erased, and both go.
+func (s *Store) compact(ctx context.Context, all []span) error {
 	before, err := s.fs.List(s.dir)
 	if err != nil {
 		return err
@@ -102,8 +108,10 @@ func (s *Store) compact(ctx context.Context) error {
 		return err
 	}
 	fault.Point("disk.scrub", "flushed")
-	if err := s.db.Compact(ctx, []byte{0}, []byte{0xff}, true); err != nil {
-		return err
+	for _, k := range all {
+		if err := s.db.Compact(ctx, k.from, k.to, true); err != nil {
+			return err
+		}
 	}
 	// A compaction leaves its own last step in the log and in a table: once more.
 	if err := s.db.Flush(); err != nil {

@@ -24,13 +24,14 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (n int, err error) {
 		return 0, err
 	}
 	var failed error
+	var erased int64
 	for ok := it.First(); ok && ctx.Err() == nil; ok = it.Next() {
 		k := it.Key()
 		if len(k) != dueSize {
 			continue
 		}
-		swept, err := s.sweepOne(time.Unix(int64(binary.BigEndian.Uint64(k[1:])), 0), k[9], name(k[10:]))
-		if swept {
+		swept, bytes, err := s.sweepOne(time.Unix(int64(binary.BigEndian.Uint64(k[1:])), 0), k[9], name(k[10:]))
+		if erased += bytes; swept {
 			n++
 		}
 		if err != nil && failed == nil {
@@ -44,13 +45,13 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (n int, err error) {
 			s.refused(err)
 		}
 		fault.Point("disk.sweep", "synced")
-		s.soil()
+		s.soil(erased)
 	}
 	return n, err
 }
 
 // sweepOne erases what was due at a time, if it still is. It doesn't wait for the disk.
-func (s *Store) sweepOne(expires time.Time, kind byte, n name) (swept bool, err error) {
+func (s *Store) sweepOne(expires time.Time, kind byte, n name) (swept bool, erased int64, err error) {
 	mu := s.stripe(n)
 	mu.Lock()
 	defer mu.Unlock()
@@ -58,7 +59,7 @@ func (s *Store) sweepOne(expires time.Time, kind byte, n name) (swept bool, err 
 	defer d.Close()
 	_, err = s.read(due(expires, kind, n))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return false, nil // it went between the scan and now
+		return false, 0, nil // it went between the scan and now
 	}
 	if err == nil && kind == 'm' {
 		err = s.erase(d, n, expires)
@@ -66,7 +67,7 @@ func (s *Store) sweepOne(expires time.Time, kind byte, n name) (swept bool, err 
 		err = s.eraseTomb(d, n, expires)
 	}
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	fault.Point("disk.sweep", "begin")
 	if err := s.db.Apply(d.Batch, pebble.NoSync); err != nil {
@@ -74,5 +75,5 @@ func (s *Store) sweepOne(expires time.Time, kind byte, n name) (swept bool, err 
 	}
 	s.boxes.Add(d.boxes)
 	s.tombs.Add(d.tombs)
-	return true, nil
+	return true, d.erased, nil
 }

@@ -19,6 +19,7 @@ import (
 type draft struct {
 	*pebble.Batch
 	boxes, tombs int64
+	erased       int64 // bytes of frames that it erases
 }
 
 // write puts a draft together and applies it under the lock of a mailbox, and
@@ -34,7 +35,7 @@ func (s *Store) write(n name, rule func(*draft) error) error {
 		s.refused(err)
 	}
 	fault.Point("disk.commit", "synced")
-	s.soil()
+	s.soil(d.erased)
 	return nil
 }
 
@@ -62,9 +63,11 @@ func (s *Store) change(id frame.ShareID, rule func(*relay.Record, *draft) error)
 		if err != nil {
 			return err
 		}
+		held := r.Held()
 		if err := rule(r, d); err != nil {
 			return err
 		}
+		d.erased = max(0, held-r.Held())
 		return s.put(d, id, r)
 	})
 	if err == nil {
@@ -138,20 +141,26 @@ func (s *Store) eraseStale(d *draft, n name) error {
 
 // erase adds the erasure of a mailbox, tombstone left out.
 func (s *Store) erase(d *draft, n name, expires time.Time) error {
+	if v, err := s.read(n.key('r')); err == nil {
+		if r, err := decodeRecord(v); err == nil { // what is damaged is erased, too
+			d.erased += r.Held()
+		}
+	}
 	from, to := n.all()
 	d.boxes--
-	return errors.Join(d.DeleteRange(from, to, nil), d.Delete(due(expires, 'm', n), nil), d.Set([]byte{'d'}, nil, nil))
+	return errors.Join(d.DeleteRange(from, to, nil), d.Delete(due(expires, 'm', n), nil), d.stain(n))
 }
 
 func (s *Store) eraseTomb(d *draft, n name, expires time.Time) error {
 	d.tombs--
-	return errors.Join(d.Delete(tombKey(n), nil), d.Delete(due(expires, 't', n), nil), d.Set([]byte{'d'}, nil, nil))
+	return errors.Join(d.Delete(tombKey(n), nil), d.Delete(due(expires, 't', n), nil), d.stain(n))
 }
 
 // eraseLane adds the erasure of a lane's logs.
 func (s *Store) eraseLane(d *draft, id frame.ShareID, lane frame.Candidate) error {
-	from := s.name(id).key('f', s.laneName(id, lane))
-	return errors.Join(d.DeleteRange(from, after(from), nil), d.Set([]byte{'d'}, nil, nil))
+	n := s.name(id)
+	from := n.key('f', s.laneName(id, lane))
+	return errors.Join(d.DeleteRange(from, after(from), nil), d.stain(n))
 }
 
 // Offer implements relay.Store.
