@@ -43,7 +43,6 @@ func idle(o options) ([]row, error) {
 	if o.short {
 		span = 30 * time.Second
 	}
-	time.Sleep(settled)
 	before, err := spentBy(host, p.PID())
 	if err != nil {
 		return nil, err
@@ -62,20 +61,22 @@ func idle(o options) ([]row, error) {
 	}, nil
 }
 
-// settled is how long the system goes on telling routers of groups that were just
-// joined (RFC 3376 section 8.11, RFC 3810 section 9.14), which is once a share.
-const settled = 15 * time.Second
-
 // A spent is what a process and its host have used so far.
 type spent struct {
-	packets   float64 // that left the host
+	packets   float64 // datagrams of UDP that left the host
 	processor float64 // ms
 	switches  float64
 }
 
 func spentBy(h *wire.Host, pid int) (u spent, err error) {
-	var devices, stat, status []byte
-	if err := h.Do(func() (err error) { devices, err = os.ReadFile("/proc/thread-self/net/dev"); return err }); err != nil {
+	var v4, v6, stat, status []byte
+	err = h.Do(func() (err error) {
+		if v4, err = os.ReadFile("/proc/thread-self/net/snmp"); err == nil {
+			v6, err = os.ReadFile("/proc/thread-self/net/snmp6")
+		}
+		return err
+	})
+	if err != nil {
 		return u, err
 	}
 	if stat, err = os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err != nil {
@@ -84,9 +85,12 @@ func spentBy(h *wire.Host, pid int) (u spent, err error) {
 	if status, err = os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err != nil {
 		return u, err
 	}
-	for line := range strings.Lines(string(devices)) {
-		if _, counters, ok := strings.Cut(line, ":"); ok {
-			u.packets += field(counters, 9) // packets sent
+	for line := range strings.Lines(string(v4) + string(v6)) {
+		switch {
+		case strings.HasPrefix(line, "Udp: "): // the names first, then the numbers
+			u.packets += field(line, 4)
+		case strings.HasPrefix(line, "Udp6OutDatagrams"):
+			u.packets += field(line, 1)
 		}
 	}
 	_, rest, _ := strings.Cut(string(stat), ") ")
