@@ -200,3 +200,55 @@ func (f *fullDisk) Save(id string, b []byte) error {
 	}
 	return f.memory.Save(id, b)
 }
+
+// several is a finder that gives these paths at once.
+type several []discovery.Path
+
+func (s several) Find(ctx context.Context, _ discovery.Meeting, found func(discovery.Path)) error {
+	for _, p := range s {
+		found(p)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// TestAnotherReceiverInTheRoomHoldsNobodyUp: it is given a few frames that aren't its own,
+// refuses them, and is told when it claims that it has come too late.
+func TestAnotherReceiverInTheRoomHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alice, bob, carol := newParty(t), newParty(t), newParty(t)
+		first, second := pathtest.NewCable("bob's", 3*time.Millisecond), pathtest.NewCable("carol's", time.Millisecond)
+		a1, b := first.Ends()
+		a2, c := second.Ends()
+		alice.Finders, bob.Finders, carol.Finders = []discovery.Finder{several{a2, a1}}, []discovery.Finder{several{b}}, []discovery.Finder{several{c}}
+		sends, receives := &puppet{note: alice.note}, &puppet{note: bob.note}
+		alice.Formats, bob.Formats = sends, receives
+		d := newDialogue(12, sends, receives)
+		offer := alice.offer("", "")
+		alice.start(offer)
+		carol.start(carol.open(offer))
+		bob.start(bob.open(offer))
+		carol.previewed()
+		bob.previewed()
+		bob.accept()
+		for n := 1; n <= d.turns; n++ {
+			if took := d.say(t, n); took > 10*time.Millisecond {
+				t.Errorf("message %d took %v", n, took)
+			}
+			switch n {
+			case 8:
+				if sent := second.Sent.Load(); sent > 20 {
+					t.Errorf("of another's frames %d went by carol's cable", sent)
+				}
+				carol.accept()
+				carol.state(share.Taken)
+			default:
+				time.Sleep(30 * time.Second)
+			}
+		}
+		bothEnd(alice, bob, share.Done, share.Done)
+		if err := carol.live.Wait(); err != nil || len(carol.note.placed) != 0 || bob.note.text != d.all() {
+			t.Errorf("carol ends with %v and %v; bob has %q", err, carol.note.placed, bob.note.text)
+		}
+	})
+}

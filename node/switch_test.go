@@ -216,3 +216,29 @@ func (r *looseRoom) Find(ctx context.Context, m discovery.Meeting, found func(di
 		found(p)
 	})
 }
+
+// TestLIE03ShareEndsInTheRoomThoughTheMailboxHandsNothingOn: it takes whatever it is
+// given, which is all that it ever does.
+func TestLIE03ShareEndsInTheRoomThoughTheMailboxHandsNothingOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		room := pathtest.NewRoom(time.Millisecond)
+		alice, bob := newParty(t), newParty(t)
+		alice.Finders = []discovery.Finder{pathtest.NewMailbox(20 * time.Millisecond), room}
+		bob.Finders = []discovery.Finder{pathtest.NewMailbox(20 * time.Millisecond), room} // another one: nothing comes through
+		sends, receives := &puppet{note: alice.note}, &puppet{note: bob.note}
+		alice.Formats, bob.Formats = sends, receives
+		d := newDialogue(5, sends, receives)
+		offer := alice.offer("https://relay.example", "")
+		alice.start(offer)
+		bob.start(bob.open(offer))
+		bob.previewed()
+		bob.accept()
+		for n := range d.turns {
+			d.say(t, n+1)
+		}
+		bothEnd(alice, bob, share.Done, share.Done)
+		if bob.note.text != d.all() {
+			t.Errorf("received %q", bob.note.text)
+		}
+	})
+}
