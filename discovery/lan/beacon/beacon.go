@@ -53,7 +53,7 @@ func New(c Config) *Beacon {
 
 // Answer answers questions for a tag until stop is called. Text is called for
 // every answer with the interface that it goes out on; it must be quick and may
-// be called by several goroutines. Without text, or with more than 255 bytes of
+// be called by several goroutines, also once more while stop is. Without text, or with more than 255 bytes of
 // it, there is no answer. A tag that isn't one is a mistake in the program:
 // Answer panics.
 func (b *Beacon) Answer(tag string, text func(net.Interface) []byte) (stop func()) {

@@ -8,6 +8,8 @@
 //	answer    _<tag>._udp.local. TXT IN, TTL 1 s, one string of 1 to 255 bytes;
 //	          from port 5353, to whoever asked
 //
+// Both with a TTL or hop limit of 1: what is said in a room stays in it.
+//
 // There are no other records: no service, no host, no address, no port. Two
 // shares have nothing in common on the wire but the shape.
 //
@@ -21,7 +23,7 @@
 // Not promised: that an answer is genuine. Anybody in the room can repeat one or
 // make one up; memory and time spent on them are bounded, and whoever uses a text
 // must see for itself who wrote it. Nor that everybody is found: a neighbour can
-// still drown a question by sending more than 100 a second for the same tag, or
+// still drown a question by sending more than 1,000 a second for the same tag, or
 // anything at all faster than 20,000 packets a second, and a firewall that lets in
 // only what is sent to the mDNS group keeps answers from the one who asks. It
 // helps if the other device asks, too. And while a tag is answered for, unicast

@@ -26,6 +26,13 @@ var (
 
 const mdnsPort = 5353
 
+func familyOf(c *net.UDPConn) family {
+	if c.LocalAddr().(*net.UDPAddr).IP.To4() != nil {
+		return ipv4Family
+	}
+	return ipv6Family
+}
+
 // An ear is a socket that questions go out of and answers come back to, of all
 // who ask on one interface by one IP version.
 type ear struct {
@@ -58,7 +65,7 @@ func openEar(f family, ifi net.Interface, tell func(name string, a answer)) (*ea
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(aim(conn, f, ifi), confine(conn, ifi), sift(conn, answers)); err != nil {
+	if err := errors.Join(aim(conn, f, ifi), confine(conn, ifi), stay(conn), sift(conn, answers)); err != nil {
 		conn.Close()
 		return nil, err
 	}

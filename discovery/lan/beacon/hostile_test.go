@@ -104,7 +104,7 @@ func TestNeighbourThatFloodsBlocksNobody(t *testing.T) {
 	asked := questionOf(t, tag1)
 	questions := repeat(t, m.socket(0), group, 1000, func(i int) []byte {
 		if i%20 == 0 {
-			return asked // fifty a second: all that is left is for bob
+			return asked
 		}
 		return questionOf(t, numbered(i))
 	})

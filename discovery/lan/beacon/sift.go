@@ -33,11 +33,7 @@ func sift(c *net.UDPConn, k kind) error {
 	if runtime.GOOS != "linux" {
 		return nil
 	}
-	f := ipv4Family
-	if c.LocalAddr().(*net.UDPAddr).IP.To4() == nil {
-		f = ipv6Family
-	}
-	program, err := bpf.Assemble(program(k, f))
+	program, err := bpf.Assemble(program(k, familyOf(c)))
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"reflect"
 
 	"github.com/hashicorp/mdns"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
 )
 
 // A station is what a Beacon has on one interface: a server for both IP
@@ -67,7 +69,7 @@ func (s *station) serve() error {
 	}
 	conns, err := sockets(server)
 	for _, c := range conns {
-		err = errors.Join(err, confine(c, s.ifi), sift(c, questions))
+		err = errors.Join(err, confine(c, s.ifi), stay(c), sift(c, questions))
 	}
 	if err != nil {
 		v.close()
@@ -89,7 +91,7 @@ func (s *station) unserve() {
 }
 
 // sockets are the server's sockets, which the library keeps to itself. They
-// must be told two things that it doesn't tell them, see confine and sift. It
+// must be told what it doesn't tell them: see confine, stay and sift. It
 // reads two unexported fields of a version that go.mod pins, and fails rather
 // than answer without.
 func sockets(s *mdns.Server) (conns []*net.UDPConn, err error) {
@@ -103,6 +105,16 @@ func sockets(s *mdns.Server) (conns []*net.UDPConn, err error) {
 		}
 	}
 	return conns, nil
+}
+
+// stay has what a socket sends die at the first router. RFC 6762, section 11,
+// would have a TTL of 255, for receivers that it tells apart from later ones; but
+// a device that answered the world could be used against the world.
+func stay(c *net.UDPConn) error {
+	if familyOf(c) == ipv6Family {
+		return ipv6.NewPacketConn(c).SetHopLimit(1)
+	}
+	return ipv4.NewPacketConn(c).SetTTL(1)
 }
 
 // listen opens the ears that are missing.

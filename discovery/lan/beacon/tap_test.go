@@ -22,6 +22,7 @@ type tap struct {
 type datagram struct {
 	from     string // who sent it: the hardware's address
 	src, dst int    // ports
+	ttl      byte   // how many routers may pass it on, and one
 	payload  []byte
 }
 
@@ -83,11 +84,13 @@ func udpOf(frame []byte) (d datagram, ok bool) {
 		if packet[9] != unix.IPPROTO_UDP {
 			return d, false
 		}
+		d.ttl = packet[8]
 		packet = packet[int(packet[0]&15)*4:]
 	case unix.ETH_P_IPV6:
 		if packet[6] != unix.IPPROTO_UDP {
 			return d, false
 		}
+		d.ttl = packet[7]
 		packet = packet[40:]
 	default:
 		return d, false

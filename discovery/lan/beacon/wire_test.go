@@ -123,7 +123,8 @@ func TestAskEndsWithItsContextOrItsBeacon(t *testing.T) {
 }
 
 // TestWireTellsNoNameAndNothingCommonToTwoShares: of a share there are its tag,
-// its text and what every question and answer in the world has.
+// its text and what every question and answer in the world has, and that on this
+// link only.
 func TestWireTellsNoNameAndNothingCommonToTwoShares(t *testing.T) {
 	question := "\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x10_TAG\x04_udp\x05local\x00\x00\x10\x80\x01"
 	answer := "\x00\x00\x84\x00\x00\x00\x00\x01\x00\x00\x00\x00\x10_TAG\x04_udp\x05local\x00\x00\x10\x00\x01\x00\x00\x00\x01\x00\x06\x05TEXT!"
@@ -150,6 +151,9 @@ func TestWireTellsNoNameAndNothingCommonToTwoShares(t *testing.T) {
 			if bytes.Contains(bytes.ToLower(d.payload), []byte(name)) {
 				t.Errorf("%q is on the wire: %q", name, d.payload)
 			}
+		}
+		if d.ttl != 1 {
+			t.Errorf("a router would pass on %q", d.payload)
 		}
 		bare := strings.NewReplacer(tag1, "TAG", tag2, "TAG", "text1", "TEXT!", "text2", "TEXT!").Replace(string(d.payload))
 		if bare != question && bare != answer {

@@ -24,14 +24,14 @@ type entry struct {
 }
 
 // What answering may cost. An answer is at most six times as long as its
-// question, and anybody may ask in somebody else's name: one tag makes a poor
-// amplifier (30 kB a second), all of a thousand tags together not a much better
-// one. But who asks in earnest among many who don't shall be answered soon.
+// question, and anybody may ask in somebody else's name; but answers don't leave
+// the link (see stay), where who floods is the flood already. So the bounds are
+// such that who asks in earnest among many who don't is answered soon.
 const (
-	tagAnswersAtOnce = 50
-	tagAnswersPerSec = 100
+	tagAnswersAtOnce = 200
+	tagAnswersPerSec = 1000
 	answersAtOnce    = 4096 // a thousand shares by two IP versions, asked for twice
-	answersPerSec    = 1000
+	answersPerSec    = 2000
 	questionsAtOnce  = 4096
 	questionsPerSec  = 20_000 // looking at one costs some 4 µs
 	answerTTL        = 1      // second: there is nothing to keep
