@@ -142,7 +142,7 @@ func (c *Carrier) Run(ctx context.Context) {
 	r.collect() // what was judged last is answered still: the other side may wait for nothing else
 	cancel()
 	for _, t := range r.tracks {
-		t.path.Close()
+		r.close(t)
 	}
 	r.running.Wait()
 }

@@ -86,8 +86,11 @@ func (r *run) add(p discovery.Path) {
 	r.running.Go(func() { r.receive(t) })
 }
 
+// close closes a path, which may take a while: what was answered last still goes out.
+func (r *run) close(t *track) { r.running.Go(func() { t.path.Close() }) }
+
 func (r *run) drop(t *track) {
-	t.path.Close()
+	r.close(t)
 	r.tracks = slices.DeleteFunc(r.tracks, func(o *track) bool { return o == t })
 	if now := time.Now(); t.box == nil {
 		r.routes.ended(t.path.String(), now.Sub(t.since), now)

@@ -349,6 +349,7 @@ func (l *Live) step(e share.Event, from discovery.Path) error {
 		}
 		fault.Point("node.step", "saved")
 	}
+	before := l.machine.outbox()
 	l.machine = next
 	l.timer.Stop()
 	if eff.Wake > 0 {
@@ -356,7 +357,7 @@ func (l *Live) step(e share.Event, from discovery.Path) error {
 	}
 	l.carry()
 	if from != nil {
-		l.carrier.Reply(from, eff.Reply...)
+		l.carrier.Reply(from, telling(eff.Reply, before, next.outbox())...)
 		l.carrier.Judge(from, !eff.Bad)
 	}
 	for _, n := range eff.Tell {

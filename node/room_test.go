@@ -201,6 +201,19 @@ func (f *fullDisk) Save(id string, b []byte) error {
 	return f.memory.Save(id, b)
 }
 
+// TestShareInTheRoomCostsSevenFrames: offer, handshake and claim, grant, provisioned and
+// done, and an acknowledgement of the grant, which may take its time to be used.
+func TestShareInTheRoomCostsSevenFrames(t *testing.T) {
+	inRoom(t, func(room *pathtest.Room, alice, bob *party, _, _ *puppet) {
+		alice.Formats, bob.Formats = computed{alice.note}, computed{bob.note}
+		claim(alice, bob)
+		bothEnd(alice, bob, share.Done, share.Done)
+		if n := room.Cables()[0].Sent.Load(); n != 7 {
+			t.Errorf("%d frames went through the room", n)
+		}
+	})
+}
+
 // several is a finder that gives these paths at once.
 type several []discovery.Path
 
