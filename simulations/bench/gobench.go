@@ -49,6 +49,7 @@ func goBench(pkg, name, times string) (found map[string]map[string]float64, comm
 const (
 	relayBench = "./relay/relaybench"
 	noiseBench = "./noise"
+	quicBench  = "./discovery/lan/quicpath"
 )
 
 // times is how often a benchmark's body runs.
@@ -140,4 +141,15 @@ func primitives(o options) ([]row, error) {
 		rows = append(rows, r.atMost(b.goal))
 	}
 	return rows, nil
+}
+
+// connects is the time to the first frame of a direct path.
+func connects(o options) ([]row, error) {
+	found, command, err := goBench(quicBench, "BenchmarkConnect", o.times(50, 15))
+	if err != nil {
+		return nil, err
+	}
+	m := found[""]
+	return []row{row{Name: "connect to the first frame", Value: m["ours-trips"], Unit: "round trips", Command: command,
+		Beside: map[string]float64{"quic-go in its plain order": m["plain-trips"]}}.atMost(1.1)}, nil
 }

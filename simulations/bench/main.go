@@ -24,6 +24,7 @@ var parts = []struct {
 }{
 	{"share", shares},
 	{"room", rooms},
+	{"connect", connects},
 	{"pulled", pulled},
 	{"idle", idle},
 	{"relay", crowds},
