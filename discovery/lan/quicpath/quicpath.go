@@ -69,6 +69,8 @@
 // The connection ends with the application error 0 where all is well, 1 where a
 // proof is wrong, missing or late, 2 where an end doesn't keep to this page, 3 where
 // nothing was heard of the other. The reason is empty.
+//
+// discovery/lan/PROTOCOL.md, sections 5 to 7, says the same for whoever writes another.
 package quicpath
 
 import (
