@@ -42,6 +42,16 @@ func (n *network) end(address string) *packetEnd {
 	return e
 }
 
+// move gives an end another address, as a device has that comes into another network.
+func (n *network) move(from, to string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	e := n.ends[netip.MustParseAddrPort(from)]
+	delete(n.ends, e.address)
+	e.address = netip.MustParseAddrPort(to)
+	n.ends[e.address] = e
+}
+
 func (n *network) setCut(cut bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -120,7 +130,12 @@ func (e *packetEnd) Close() error {
 	return nil
 }
 
-func (e *packetEnd) LocalAddr() net.Addr              { return net.UDPAddrFromAddrPort(e.address) }
+func (e *packetEnd) LocalAddr() net.Addr {
+	e.n.mu.Lock()
+	defer e.n.mu.Unlock()
+	return net.UDPAddrFromAddrPort(e.address)
+}
+
 func (e *packetEnd) SetDeadline(time.Time) error      { return nil }
 func (e *packetEnd) SetWriteDeadline(time.Time) error { return nil }
 

@@ -66,6 +66,11 @@
 // that who answers knows that the answer has arrived, and doesn't close the
 // connection too soon. What was on the first stream is not answered.
 //
+// A path follows the dialler to another address: the listener sees its next packet
+// come from there, and tries the way back before it uses it (RFC 9000 §9). It can't
+// follow the listener, for QUIC has clients move only; who sends to one that has
+// moved learns it within seconds, and a new path has to be found.
+//
 // The connection ends with the application error 0 where all is well, 1 where a
 // proof is wrong, missing or late, 2 where an end doesn't keep to this page, 3 where
 // nothing was heard of the other. The reason is empty.

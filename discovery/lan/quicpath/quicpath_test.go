@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +20,20 @@ import (
 	"github.com/sparekey/sparekey/noise/frame"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain fails where anything is left running, or where the library printed what
+// a person would see on the terminal. (It would: the network in memory has no
+// buffers to raise.)
+func TestMain(m *testing.M) {
+	var printed bytes.Buffer
+	log.SetOutput(&printed)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if printed.Len() > 0 {
+			fmt.Fprintf(os.Stderr, "printed at people: %s", printed.Bytes())
+			code = 1
+		}
+		os.Exit(code)
+	}))
+}
 
 // patience is how long a test waits for what must happen. Nothing depends on it
 // but how long a broken test takes.
@@ -381,7 +396,7 @@ func TestStrangersAreToldApartFromSilence(t *testing.T) {
 
 func TestSeveralSharesOnOneSocketKeepApart(t *testing.T) {
 	const n = 20
-	a, b := open(t), open(t)
+	a, b, ctx := open(t), open(t), within(t)
 	var all sync.WaitGroup
 	for i := range n {
 		sender, receiver := pair(fmt.Sprint("share", i))
@@ -391,7 +406,7 @@ func TestSeveralSharesOnOneSocketKeepApart(t *testing.T) {
 		sender.First = func() []frame.Frame { return frames(100 + i) }
 		found := serve(t, a, sender)
 		all.Go(func() {
-			if err := exchange(t, b, at(a), receiver, found, i); err != nil {
+			if err := exchange(ctx, b, at(a), receiver, found, i); err != nil {
 				t.Errorf("share %d: %v", i, err)
 			}
 		})
@@ -400,13 +415,13 @@ func TestSeveralSharesOnOneSocketKeepApart(t *testing.T) {
 }
 
 // exchange dials, and has frames go both ways whose sizes tell which share's they are.
-func exchange(t testing.TB, b *Socket, to netip.AddrPort, sh Share, found <-chan discovery.Path, which int) error {
-	p, err := b.Dial(within(t), to, sh)
+func exchange(ctx context.Context, b *Socket, to netip.AddrPort, sh Share, found <-chan discovery.Path, which int) error {
+	p, err := b.Dial(ctx, to, sh)
 	if err != nil {
 		return err
 	}
 	dials := p.(discovery.Direct)
-	if got, err := dials.Receive(within(t)); err != nil || !same(got, frames(100+which)) {
+	if got, err := dials.Receive(ctx); err != nil || !same(got, frames(100+which)) {
 		return fmt.Errorf("the first flight is another's: %d frames, %w", len(got), err)
 	}
 	dials.Taken(true)
@@ -416,8 +431,8 @@ func exchange(t testing.TB, b *Socket, to netip.AddrPort, sh Share, found <-chan
 	}
 	listens := q.(discovery.Direct)
 	answer := make(chan error, 1)
-	go func() { answer <- dials.Send(within(t), frames(500+which)...) }()
-	if got, err := listens.Receive(within(t)); err != nil || !same(got, frames(500+which)) {
+	go func() { answer <- dials.Send(ctx, frames(500+which)...) }()
+	if got, err := listens.Receive(ctx); err != nil || !same(got, frames(500+which)) {
 		return fmt.Errorf("a piece is another's: %d frames, %w", len(got), err)
 	}
 	listens.Taken(true)

@@ -329,7 +329,7 @@ func (s *Socket) Dial(ctx context.Context, to netip.AddrPort, sh Share) (discove
 		return nil, ErrClosed
 	}
 	defer s.running.Done()
-	ctx, cancel := context.WithTimeout(ctx, proveWithin)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 	p, err := s.dial(ctx, to, &sh)
@@ -345,6 +345,8 @@ func (s *Socket) dial(ctx context.Context, to netip.AddrPort, sh *Share) (*path,
 		return nil, err
 	}
 	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, proveWithin)
+	defer cancel()
 	conn, err := s.transport.Dial(ctx, net.UDPAddrFromAddrPort(to), dialTLS(sh.Peer), config(true))
 	if err != nil {
 		return nil, err
