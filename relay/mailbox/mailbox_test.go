@@ -79,7 +79,7 @@ func serve(t *testing.T) string {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() {
-		done <- relay.Serve(ctx, l, nil, relay.NewHandler(relay.Config{Store: relay.NewMemory(nil, relay.Limits{})}))
+		done <- relay.Serve(ctx, l, nil, relay.NewHandler(relay.Config{Store: relay.NewMemory(nil, relay.Limits{}), Quotas: relay.Quotas{Creates: -1}}))
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	return "http://" + l.Addr().String()
