@@ -256,7 +256,7 @@ func unseen(ctx context.Context, trouble, err error) error {
 	case !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fail(exitInterrupted, "interrupted", "interrupted. Nothing was used up.", "open the link again").because(err)
 	case trouble != nil:
-		return fail(exitNoPath, "relay_unreachable", trouble.Error()+". Nothing was used up; the share still waits.", "look whether this device is online, and open the link again").because(trouble)
+		return fail(exitNoPath, "relay_unreachable", trouble.Error()+". Nothing was used up; the share still waits.", "sparekey doctor, and open the link again; in one room, with --paths lan").because(trouble)
 	}
 	return fail(exitNoPath, "timeout", "the share has not shown up in the time given by --timeout. Nothing was used up.", "open the link again; its sender may not be online yet").because(err)
 }

@@ -145,7 +145,7 @@ func (a *app) relayOf(f shareFlags, w ways) (string, error) {
 	}
 	relay := strings.TrimSuffix(first(f.relay, a.config.Relay), "/")
 	if relay == "" {
-		return "", usage("no relay is set: give --relay URL, or set SPAREKEY_RELAY or relay in the config file")
+		return "", usage("no relay is set: give --relay URL, or set SPAREKEY_RELAY or relay in the config file; in one room, --paths lan needs none")
 	}
 	if _, err := link.Parse((link.Link{Relay: relay}).URL()); err != nil {
 		return "", usage("%s can't be a relay: %v", relay, err).because(err)

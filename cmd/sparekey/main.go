@@ -107,7 +107,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.flags.home, "home", "", "`folder` of this device's vault")
 	f.DurationVar(&a.flags.timeout, "timeout", 0, "give up after; what was begun is kept")
 	root.AddCommand(a.shareCommand(), a.receiveCommand(), a.viewCommand(), a.listCommand(), a.showCommand(), a.resumeCommand(),
-		a.cancelCommand(), a.declineCommand(), a.relinquishCommand(), a.forgetCommand(), a.formatsCommand(), a.versionCommand())
+		a.cancelCommand(), a.declineCommand(), a.relinquishCommand(), a.forgetCommand(), a.doctorCommand(), a.formatsCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		c.Args = exactly(c.Args)
 	}

@@ -45,6 +45,9 @@ type event struct {
 	Known     bool   `json:"known,omitempty"`
 	Where     string `json:"where,omitempty"`
 
+	Check   string `json:"check,omitempty"`
+	Subject string `json:"subject,omitempty"`
+
 	Code      string `json:"code,omitempty"`
 	Message   string `json:"message,omitempty"`
 	Hint      string `json:"hint,omitempty"`

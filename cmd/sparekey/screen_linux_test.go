@@ -19,8 +19,9 @@ func TestATerminalShowsOneLineForAllMoves(t *testing.T) {
 		d.goesOn(u)
 	}
 	d.a.say("Handed over.")
+	d.a.say("Confirmed.")
 	var shown strings.Builder
-	for b := make([]byte, 256); !strings.HasSuffix(shown.String(), "Handed over.\r\n"); {
+	for b := make([]byte, 256); !strings.HasSuffix(shown.String(), "Confirmed.\r\n"); {
 		n, err := person.Read(b)
 		if err != nil {
 			t.Fatalf("%v; shown so far: %q", err, shown.String())
@@ -31,7 +32,7 @@ func TestATerminalShowsOneLineForAllMoves(t *testing.T) {
 		room  = erase + "  It goes on over lan quic 1…"
 		relay = erase + "  It goes on over relay r.ex…"
 	)
-	if want := room + relay + room + "\r\nHanded over.\r\n"; shown.String() != want {
+	if want := room + relay + room + "\r\nHanded over.\r\nConfirmed.\r\n"; shown.String() != want {
 		t.Errorf("shown: %q\nwant:  %q", shown.String(), want)
 	}
 }

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/sparekey/sparekey/node/vault"
+)
+
+// lookAtVault looks at this device's vault and its key; what isn't there yet is not made.
+func (a *app) lookAtVault() []finding {
+	home := a.config.Home
+	info, err := os.Stat(home)
+	if err == nil {
+		_, err = os.Stat(filepath.Join(home, "shares"))
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return []finding{{check: "vault", state: note, what: "there is none yet; the first share makes it in " + home}}
+	case err != nil:
+		return []finding{unusable("vault", err)}
+	}
+	all := []finding{a.lookIn()}
+	if f, ok := private("vault", home, info, 0o700); !ok {
+		all = append(all, f)
+	}
+	return append(all, a.lookAtKey()...)
+}
+
+// lookIn opens the vault, and sees that shares can be locked and read.
+func (a *app) lookIn() finding {
+	v, err := vault.Open(a.config.Home, vault.Options{KeyFile: a.config.KeyFile, Rand: rand.Reader})
+	if err != nil {
+		return unusable("vault", err)
+	}
+	ids, err := v.IDs()
+	if err != nil {
+		return unusable("vault", err)
+	}
+	if err := tryLock(v); err != nil {
+		return finding{check: "vault", state: trouble, what: fmt.Sprintf("files can't be locked in %s: %v", a.config.Home, err), fix: "a vault on a local disk: --home"}
+	}
+	for _, id := range ids {
+		if _, err := v.Load(id); err != nil && !errors.Is(err, vault.ErrNotFound) {
+			return finding{check: "vault", subject: id, state: trouble, what: fmt.Sprintf("this share can't be read: %v", err), fix: "restore the file, or sparekey forget " + id}
+		}
+	}
+	if v.Copied() {
+		return finding{check: "vault", state: note, what: "this is a copy or a restored backup: live shares in it don't go on"}
+	}
+	return finding{check: "vault", state: works, what: fmt.Sprintf("opens, with %s, in %s", plural(len(ids), "share"), a.config.Home)}
+}
+
+// tryLock locks a share that isn't there, for a moment.
+func tryLock(v *vault.Vault) error {
+	id, err := v.NewID()
+	if err != nil {
+		return err
+	}
+	lock, err := v.Lock(id)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	v.Remove(id) // the lock's file
+	return nil
+}
+
+// unusable is the finding that no share can be kept here.
+func unusable(check string, err error) finding {
+	f := asFailure(err)
+	return finding{check: check, state: trouble, what: f.Message, fix: f.Hint, err: f}
+}
+
+// lookAtKey sees that nobody else may read the key.
+func (a *app) lookAtKey() []finding {
+	path := first(a.config.KeyFile, filepath.Join(a.config.Home, "key"))
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil // opening the vault has told
+	}
+	if f, ok := private("key", path, info, 0o600); !ok {
+		return []finding{f}
+	}
+	return []finding{{check: "key", state: works, what: "only you can read " + path}}
+}
+
+// private reports whether nobody but its owner may do anything with a file.
+func private(check, path string, info fs.FileInfo, want fs.FileMode) (finding, bool) {
+	if info.Mode().Perm()&0o077 == 0 {
+		return finding{}, true
+	}
+	return finding{check: check, state: trouble, what: fmt.Sprintf("others on this machine can get at %s (%v)", path, info.Mode().Perm()), fix: fmt.Sprintf("chmod %o %s", want, path)}, false
+}
