@@ -333,19 +333,6 @@ func TestCloseEndsEveryCallOnBothEnds(t *testing.T) {
 	}
 }
 
-func TestAnAnswerArrivesThoughThePathIsClosedAtOnce(t *testing.T) {
-	for i := range 20 {
-		listens, dials := joined(t, fmt.Sprint("last answer", i))
-		answer := make(chan error, 1)
-		go func() { answer <- dials.Send(within(t), frames(100)...) }()
-		take(t, listens, true)
-		listens.Close()
-		if err := next(t, answer, "the answer"); err != nil {
-			t.Fatalf("what was taken is known to be taken: %v", err)
-		}
-	}
-}
-
 func TestASocketClosedWithPathsOpenEndsThemAtTheOtherDevice(t *testing.T) {
 	sender, receiver := pair("socket")
 	a, b := open(t), open(t)

@@ -182,6 +182,31 @@ func TestAPathOutlivesASilenceThatIsShort(t *testing.T) {
 	})
 }
 
+func TestAnAnswerArrivesThoughThePathIsClosedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const delay = 100 * time.Millisecond
+		n := newNetwork(delay)
+		sender, receiver := pair("last answer")
+		listens, dials, leave := meet(t, n, sender, receiver)
+		defer leave()
+		for _, way := range []struct{ from, to discovery.Direct }{{dials, listens}, {listens, dials}} {
+			answer := make(chan error, 1)
+			go func() { answer <- way.from.Send(t.Context(), frames(100)...) }()
+			take(t, way.to, true)
+			if way.to == dials {
+				start := time.Now()
+				way.to.Close()
+				if took := time.Since(start); took != 2*delay {
+					t.Errorf("Close takes the round trip that the answer takes, not %v", took)
+				}
+			}
+			if err := <-answer; err != nil {
+				t.Fatalf("what was taken is known to be taken: %v", err)
+			}
+		}
+	})
+}
+
 func TestCloseWaitsForADeviceThatIsGoneNoLongerThanASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(time.Millisecond)
