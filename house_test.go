@@ -57,7 +57,8 @@ var rooms = map[string]room{
 	"simulations/wire":        {nil, "a leaf: packets, whatever is in them"},
 	"simulations/programs":    {nil, "it knows the programs by their flags and words alone; where they run is given"},
 	"simulations/bench":       {[]string{"simulations/programs", "simulations/wire"}, "it runs the real programs, and sees what a person sees"},
-	"simulations/lab":         {[]string{"simulations/programs", "simulations/wire"}, "it runs the real programs, and judges by what they say and leave"},
+	"simulations/canary":      {nil, "a leaf, for tests: it looks for words, whatever they mean"},
+	"simulations/lab":         {[]string{"simulations/canary", "simulations/programs", "simulations/wire"}, "it runs the real programs, and judges by what they say and leave"},
 	"simulations/bench/empty": {nil, "a program that does nothing"},
 
 	"vectortest": {nil, "a leaf, for tests: vectors are made and compared in one way, whatever is in them"},

@@ -17,36 +17,17 @@ import (
 	"github.com/sparekey/sparekey/node/link"
 	"github.com/sparekey/sparekey/relay/liar"
 	"github.com/sparekey/sparekey/relay/wire"
+	"github.com/sparekey/sparekey/simulations/canary"
 )
 
 // canaries are words that nobody but the two devices may ever see.
-type canaries map[string][]byte
-
-// spellings returns the ways in which a word may stand in other bytes: raw, in
-// hex, and in base64 at each of its three alignments, in both alphabets.
-func spellings(word []byte) [][]byte {
-	all := [][]byte{word, []byte(hex.EncodeToString(word)), []byte(strings.ToUpper(hex.EncodeToString(word)))}
-	for shift := range 3 {
-		padded := append(make([]byte, shift), word...)
-		for _, e := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-			text := e.EncodeToString(padded)
-			// The first letters hold bits of what stands before, the last ones of what stands behind.
-			from, to := (shift*8+5)/6, len(padded)*8/6
-			all = append(all, []byte(text[from:to]))
-		}
-	}
-	return all
-}
+type canaries canary.Words
 
 // search fails for every canary that is in b.
 func (c canaries) search(t *testing.T, where string, b []byte) {
 	t.Helper()
-	for what, word := range c {
-		for _, s := range spellings(word) {
-			if i := bytes.Index(b, s); i >= 0 {
-				t.Errorf("%s: the %s stands there as %q", where, what, s)
-			}
-		}
+	for _, found := range canary.Words(c).Find(b) {
+		t.Errorf("%s: %s", where, found)
 	}
 }
 
@@ -214,7 +195,7 @@ func TestCanariesAreFoundWhereTheyAre(t *testing.T) {
 			"raw": text, "hex": []byte(hex.EncodeToString(text)), "base64": []byte(base64.StdEncoding.EncodeToString(text)), "base64url": []byte(base64.RawURLEncoding.EncodeToString(text)),
 		} {
 			found := false
-			for _, s := range spellings(word) {
+			for _, s := range canary.Spellings(word) {
 				found = found || bytes.Contains(b, s)
 			}
 			if !found {

@@ -4,11 +4,11 @@ package main
 
 import (
 	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/sparekey/sparekey/simulations/programs"
 )
@@ -20,6 +20,7 @@ type handover struct {
 	file     string // the credential, as the sender has it
 	name     string // what the file is called
 	title    string
+	secret   []byte // in what it holds
 	content  []byte
 	link     string
 
@@ -30,11 +31,10 @@ type handover struct {
 
 // share begins a share from one device to the other.
 func (r *room) share(from, to int) *handover {
-	h := &handover{r: r, from: r.devices[from], to: r.devices[to], name: fmt.Sprintf("key-%d.txt", len(r.shares))}
-	secret := make([]byte, 16)
-	rand.Read(secret)
-	h.content = fmt.Appendf(nil, "the secret content %x of %s\n", secret, h.name)
-	h.title = "a secret title " + hex.EncodeToString(secret[:4])
+	h := &handover{r: r, from: r.devices[from], to: r.devices[to], secret: make([]byte, 16), name: fmt.Sprintf("secret-key-%d.txt", len(r.shares))}
+	rand.Read(h.secret)
+	h.content = fmt.Appendf(slices.Clone(h.secret), " is the secret, and in hex %x\n", h.secret)
+	h.title = fmt.Sprintf("a secret title, the %d.", len(r.shares))
 	r.shares = append(r.shares, h)
 	return h
 }
@@ -76,8 +76,8 @@ func (h *handover) look() error {
 	defer tty.Close()
 	h.leave()
 	h.person = person
-	args := []string{"receive", h.link, "--name", h.to.Name + " of mine", "-o", h.to.Out + "/"}
-	h.taker, err = h.r.start(h.to, tty, append(args, h.r.plan.receive...)...)
+	args := []string{"receive", h.link, "--name", h.to.label(), "-o", h.to.Out + "/"}
+	h.taker, err = h.r.start(h.to, tty, args...)
 	return err
 }
 

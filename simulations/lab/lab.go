@@ -47,6 +47,7 @@ type outcome struct {
 	shares, provisioned int
 	ways                []string
 	took                time.Duration
+	story               string // what the programs have said
 	err                 error
 }
 
@@ -125,9 +126,8 @@ func (l *lab) try(ctx context.Context, c *cell, n int) (o outcome) {
 	}
 	if o.err == nil {
 		o.provisioned = o.shares
-	} else {
-		o.err = fmt.Errorf("%w\n%s", o.err, r.story())
 	}
+	o.story = r.story()
 	o.err = errors.Join(o.err, r.close(), os.RemoveAll(dir))
 	return o
 }

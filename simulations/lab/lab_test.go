@@ -54,12 +54,13 @@ func newTestLab(t *testing.T) *lab {
 	return l
 }
 
-// TestEveryRoomHandsOverOnce runs each cell once; make lab runs them more often.
-func TestEveryRoomHandsOverOnce(t *testing.T) {
+// everyHandsOver runs each cell once; make lab runs them more often.
+func everyHandsOver(t *testing.T, cells []*cell) {
+	t.Helper()
 	l := newTestLab(t)
 	all, err := l.run(t.Context(), cells, 1, 3, func(c *cell, o outcome) {
 		if o.err != nil {
-			t.Errorf("%s: %v", c.name, o.err)
+			t.Errorf("%s: %v\n%s", c.name, o.err, o.story)
 		}
 	})
 	if err != nil {
@@ -69,6 +70,12 @@ func TestEveryRoomHandsOverOnce(t *testing.T) {
 	table(&out, all)
 	t.Logf("seed %d\n%s", l.seed, out.String())
 }
+
+func TestLAN04RoomsOfEveryKindHandOverOnce(t *testing.T)         { everyHandsOver(t, kinds) }
+func TestWhatTheRoomKeepsBackIsGoneRound(t *testing.T)           { everyHandsOver(t, obstacles) }
+func TestNSW01NSW02NSW03ChangesMidShareCostNothing(t *testing.T) { everyHandsOver(t, changes) }
+func TestCLK01WrongClocksMeetInTheRoom(t *testing.T)             { everyHandsOver(t, clocks) }
+func TestWhatDevicesAndPeopleDoLosesNothing(t *testing.T)        { everyHandsOver(t, habits) }
 
 // TestJudgeMissesNothing: a room in which all went well is spoilt in each way that
 // the judge should see.

@@ -32,6 +32,7 @@ func run(ctx context.Context) (err error) {
 	times := flag.Int("shares", 5, "how often each cell is run")
 	workers := flag.Int("workers", 2, "rooms at once")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what gets lost, doubled and late")
+	verbose := flag.Bool("v", false, "tell what the programs say in every room, not only where it fails")
 	flag.Parse()
 	l, err := newLab(*bin, *seed)
 	if err != nil {
@@ -41,14 +42,18 @@ func run(ctx context.Context) (err error) {
 	some := slices.DeleteFunc(slices.Clone(cells), func(c *cell) bool { return !strings.Contains(c.name, *only) })
 	fmt.Printf("seed %d\n", *seed)
 	all, err := l.run(ctx, some, *times, *workers, func(c *cell, o outcome) {
-		if o.err != nil {
-			fmt.Fprintf(os.Stderr, "%s: %v\n", c.name, o.err)
+		if o.err != nil || *verbose {
+			fmt.Fprintf(os.Stderr, "%s: %v, %v\n%s", c.name, o.took.Round(time.Millisecond), o.err, o.story)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	return table(os.Stdout, all)
+	err = table(os.Stdout, all)
+	if *only == "" || strings.Contains("capture", *only) {
+		err = errors.Join(err, l.capture(ctx, os.Stdout, plan{noRelay: true}), l.capture(ctx, os.Stdout, plan{}))
+	}
+	return err
 }
 
 // table prints what became of all cells, and is an error if any share was lost.

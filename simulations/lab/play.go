@@ -69,10 +69,23 @@ func (r *room) pause(d time.Duration) error {
 	}
 }
 
-// late: the receiver comes when the sender has waited for long.
+// late: the receiver comes when the sender has waited for long, in silence.
 func late(r *room) error {
 	h := r.share(sender, receiver)
-	return steps(h.offer, func() error { return r.pause(25 * time.Second) }, h.look, h.viewed, h.yes, h.finish)
+	record := r.inside.Record()
+	silent := func() error {
+		defer record.Stop()
+		if err := r.pause(25 * time.Second); err != nil {
+			return err
+		}
+		for _, f := range record.Frames() {
+			if d, ok := f.UDP(); ok {
+				return fmt.Errorf("a sender that waits has sent %q from %v to %v", d.Payload, d.From, d.To)
+			}
+		}
+		return nil
+	}
+	return steps(h.offer, silent, h.look, h.viewed, h.yes, h.finish)
 }
 
 // relayAppears: both devices have met a relay that isn't there, and then it is.
@@ -89,18 +102,26 @@ func plugsAppear(r *room) error {
 	return steps(h.offer, h.look, plug, h.viewed, h.yes, h.finish)
 }
 
-// readdress gives both devices other addresses.
-func readdress(r *room, _ *handover) error {
-	for _, d := range r.devices {
-		if err := d.IP("addr flush dev " + r.plan.interfaceOf() + " scope global"); err != nil {
-			return err
+// readdress gives devices other addresses.
+func readdress(which ...int) func(*room, *handover) error {
+	return func(r *room, _ *handover) error {
+		for _, i := range which {
+			d := r.devices[i]
+			d.host += 100
+			if err := errors.Join(d.IP("addr flush dev "+r.plan.interfaceOf()+" scope global"), r.address(d)); err != nil {
+				return err
+			}
 		}
-		d.host += 100
-		if err := r.address(d); err != nil {
-			return err
-		}
+		return nil
 	}
-	return nil
+}
+
+// readdressAtClaim gives the receiver another address when the sender has just
+// seen its claim: what it answers goes to the old one.
+func readdressAtClaim(r *room) error {
+	h := r.share(sender, receiver)
+	return steps(h.offer, h.look, h.viewed, h.yes, func() error { return h.claimed(h.giver) },
+		func() error { return readdress(receiver)(r, h) }, h.finish)
 }
 
 // downAndUp: the receiver's interface is down when it claims, and comes back.
@@ -129,24 +150,40 @@ func moves(r *room, _ *handover) (err error) {
 	return r.route(d, "dock0", d.host)
 }
 
-// pull pulls the receiver's cable in the room.
-func pull(r *room, _ *handover) error {
-	r.devices[receiver].port.Cut()
-	return nil
+// pulled: the receiver has seen the offer in the room, for there was no relay yet.
+// Then its cable is pulled there.
+func pulled(r *room) error {
+	h := r.share(sender, receiver)
+	return steps(h.offer, h.look, h.viewed, r.startRelay, r.pull, h.yes, h.finish)
 }
 
-// pullAtClaim pulls it when the sender has just seen the claim: the grant is on
-// the way, and gets lost.
-func pullAtClaim(r *room) error {
+// pulledAtClaim: the cable is pulled when the sender has just seen the claim. What
+// it has answered in the room is on the way, and gets lost.
+func pulledAtClaim(r *room) error {
 	h := r.share(sender, receiver)
-	return steps(h.offer, h.look, h.viewed, h.yes, func() error { return h.claimed(h.giver) }, func() error { return pull(r, h) }, h.finish)
+	slow := func() error { r.devices[sender].port.Set(wire.Link{Delay: runTime}); return nil }
+	return steps(h.offer, h.look, h.viewed, r.startRelay, slow, h.yes, func() error { return h.claimed(h.giver) }, r.pull, h.finish)
+}
+
+// pull pulls the receiver's cable in the room.
+func (r *room) pull() error {
+	r.devices[receiver].port.Cut()
+	return nil
 }
 
 // flap is how long a path that flaps is away, and there.
 const flap = 2 * time.Second
 
-// flapping: the receiver's cable is out and in by turns, from before the share on.
-func flapping(r *room) (err error) {
+// flapping shares while the receiver's cable is out and in by turns.
+func flapping(r *room) error { return r.flapping(func() error { return handOver(r) }) }
+
+// flappingMidShare: it begins while the receiver's person is asked.
+func flappingMidShare(r *room) error {
+	h := r.share(sender, receiver)
+	return steps(h.offer, h.look, h.viewed, func() error { return r.flapping(func() error { return steps(h.yes, h.finish) }) })
+}
+
+func (r *room) flapping(meanwhile step) error {
 	ctx, stop := context.WithCancel(r.ctx)
 	over := make(chan struct{})
 	go func() {
@@ -154,7 +191,7 @@ func flapping(r *room) (err error) {
 		flaps(ctx, r.devices[receiver].port)
 	}()
 	defer func() { stop(); <-over }()
-	return handOver(r)
+	return meanwhile()
 }
 
 func flaps(ctx context.Context, p *wire.Port) {

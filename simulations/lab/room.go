@@ -18,14 +18,15 @@ import (
 // A plan says how a room is laid out. The zero plan is a home: IPv4 and IPv6,
 // and a router behind which the relay stands.
 type plan struct {
-	noIPv4, noIPv6 bool          // no such addresses; link-local ones of IPv6 are always there
+	noIPv4, noIPv6 bool          // no such addresses, but link-local ones of IPv6
+	noLinkLocal    bool          // not those either: there is no IPv6
+	subnets        bool          // the devices have addresses of different networks, and no router
 	noRoute        bool          // no default route: nothing beyond the room is reached
-	noRelay        bool          // no relay is configured, and the programs are told to do without
+	noRelay        bool          // no relay is configured: --paths lan
 	relayOff       bool          // the relay doesn't run
 	wrong          int           // so many interfaces come before the right one and lead elsewhere
-	uplink         bool          // the router is reached by another interface than the room
+	uplink         bool          // the router is reached by another interface, and nobody else by that one
 	unplugged      bool          // the devices have no interface to begin with
-	share, receive []string      // flags of the programs
 	senderAhead    time.Duration // how far the wall clocks are ahead
 	receiverAhead  time.Duration
 }
@@ -60,6 +61,9 @@ type device struct {
 	ahead time.Duration
 	host  int // the last part of its addresses
 }
+
+// label is what the device calls itself.
+func (d *device) label() string { return "the label of " + d.Name }
 
 // Addresses: hosts of the room, from 192.0.2.1 and 2001:db8:1::1 on, which the
 // router has; and the relay's behind it.
@@ -122,6 +126,7 @@ func (r *room) layRouter() (err error) {
 		if s, err = r.newSwitch(); err != nil {
 			return err
 		}
+		s.Bar(wire.Isolate(r.router))
 	}
 	if r.out, err = s.Plug(r.router, "eth0"); err != nil {
 		return err
@@ -139,6 +144,11 @@ func (r *room) layDevice(i int, name string) error {
 		return err
 	}
 	r.devices[i] = d
+	if r.plan.noLinkLocal {
+		if err := d.NoIPv6(); err != nil {
+			return err
+		}
+	}
 	home := filepath.Join(r.dir, name)
 	d.Device = programs.Device{Bin: r.lab.bin, Home: filepath.Join(home, "vault"), User: home, Roots: r.lab.certificates.Roots, Out: filepath.Join(home, "out")}
 	config := filepath.Join(home, "config", "sparekey")
@@ -182,7 +192,10 @@ func (r *room) plug(d *device) (err error) {
 func (r *room) address(d *device) error {
 	if r.plan.uplink {
 		// The room's addresses are others, so that they aren't the router's net.
-		return r.all(d.Station, fmt.Sprintf("addr add 203.0.113.%d/24 dev %s", d.host, r.plan.interfaceOf()))
+		return d.IP(fmt.Sprintf("addr add 203.0.113.%d/24 dev %s", d.host, r.plan.interfaceOf()))
+	}
+	if r.plan.subnets {
+		return d.IP(fmt.Sprintf("addr add 10.%d.0.1/24 dev %s", d.host, r.plan.interfaceOf()))
 	}
 	return r.route(d, r.plan.interfaceOf(), d.host)
 }
@@ -226,9 +239,9 @@ func (r *room) relayURL() string {
 // shareFlags are the sender's; the receiver's link says where the relay is.
 func (r *room) shareFlags() []string {
 	if r.plan.noRelay {
-		return r.plan.share
+		return []string{"--paths", "lan"}
 	}
-	return append([]string{"--relay", r.relayURL()}, r.plan.share...)
+	return []string{"--relay", r.relayURL()}
 }
 
 func (r *room) startRelay() (err error) {

@@ -46,6 +46,13 @@ func (st *Station) Start(c *exec.Cmd) error { return st.space.start(c) }
 // addresses, routes and interfaces change while programs run.
 func (st *Station) IP(args string) error { return st.Do(func() error { return ip(args) }) }
 
+// NoIPv6 makes it a station that doesn't know IPv6.
+func (st *Station) NoIPv6() error {
+	return st.Do(func() error {
+		return sysctl(map[string]string{"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1"})
+	})
+}
+
 // Close unplugs the station and takes it away, with what runs on it.
 func (st *Station) Close() error {
 	st.mu.Lock()
