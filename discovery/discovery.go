@@ -38,7 +38,8 @@ type Path interface {
 type Direct interface {
 	Path
 	// Taken answers the pieces that Receive gave, in their order: whether each
-	// authenticated and what follows is saved. The Send at the other end waits for it.
+	// authenticated and what follows is saved. The Send at the other end waits for it,
+	// and returns an error, with the path as good as before, where it is false.
 	// It doesn't wait. Close lets what it has said still go out, if it soon can.
 	Taken(ok bool)
 }

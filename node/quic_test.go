@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/sparekey/sparekey/discovery"
 	"github.com/sparekey/sparekey/discovery/lan/quicpath"
@@ -53,7 +54,11 @@ func (p *port) Find(ctx context.Context, m discovery.Meeting, found func(discove
 	}
 	for ctx.Err() == nil {
 		path, err := p.socket.Dial(ctx, p.at, sh)
-		if err != nil {
+		if err != nil { // the sender isn't there yet
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+			}
 			continue
 		}
 		ended := make(chan struct{})

@@ -89,16 +89,19 @@ func walkAbout(t *testing.T, relay string, room *pathtest.Room, alice, bob *part
 	bob.start(bob.open(offer))
 	bob.previewed()
 	bob.accept()
+	var cable *pathtest.Cable
 	for n := 1; n <= d.turns; n++ {
 		switch n {
 		case 4:
 			room.Shut(false)
-			for len(room.Cables()) == 0 {
-				time.Sleep(time.Millisecond)
+			select {
+			case cable = <-room.Laid():
+			case <-time.After(time.Minute):
+				t.Fatal("no cable was laid")
 			}
 		case 9:
 			room.Shut(true)
-			room.Cables()[0].Pull()
+			cable.Pull()
 		}
 		after(n, d.say(t, n))
 	}

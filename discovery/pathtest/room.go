@@ -17,11 +17,12 @@ type Room struct {
 	waiting map[discovery.Role]chan *end
 	shut    chan struct{} // nil: the room is open
 	cables  []*Cable
+	laid    chan *Cable
 }
 
 // NewRoom returns an empty room.
 func NewRoom(delay time.Duration) *Room {
-	return &Room{delay: delay, waiting: map[discovery.Role]chan *end{}}
+	return &Room{delay: delay, waiting: map[discovery.Role]chan *end{}, laid: make(chan *Cable, 1000)}
 }
 
 // Shut has nobody found any more, or again. What was found stays.
@@ -36,6 +37,10 @@ func (r *Room) Shut(shut bool) {
 		r.shut = nil
 	}
 }
+
+// Laid gives each cable when it is laid, as long as somebody takes them or a thousand
+// wait.
+func (r *Room) Laid() <-chan *Cable { return r.laid }
 
 // Cables returns all that have been laid.
 func (r *Room) Cables() []*Cable {
@@ -88,6 +93,10 @@ func (r *Room) meet(ctx context.Context, side discovery.Role) *end {
 	if other, there := r.waiting[3-side]; there {
 		c := NewCable("in the room", r.delay)
 		r.cables = append(r.cables, c)
+		select {
+		case r.laid <- c:
+		default:
+		}
 		delete(r.waiting, 3-side)
 		r.mu.Unlock()
 		other <- c.ends[0]
