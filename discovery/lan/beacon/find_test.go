@@ -119,6 +119,33 @@ func TestPortIsShared(t *testing.T) {
 	}
 }
 
+// TestPortThatIsTakenIsTriedAgain: a program that doesn't share the port keeps a
+// device from answering by that IP version, as long as it runs.
+func TestPortThatIsTakenIsTriedAgain(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		speaks int
+	}{{"IPv4 alone", v4only}, {"IPv4 and IPv6", both}} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRoom(t, "switch")
+			a, b := r.host(c.speaks), r.host(c.speaks)
+			a.plug("eth0", "switch", "10.0.0.1/24")
+			b.plug("eth0", "switch", "10.0.0.2/24")
+			taken := a.socket(mdnsPort)
+			alice, bob := a.start("alice"), b.start("bob")
+			alice.answer(tag1, "hello")
+			bob.tell("ask", tag1)
+			if c.speaks == both {
+				if e := bob.hears(tag1, "hello"); e.Source == "10.0.0.1" {
+					t.Errorf("the port isn't taken: %+v", e)
+				}
+			}
+			taken.Close()
+			bob.await("text by IPv4", func(e event) bool { return e.Event == "heard" && e.Source == "10.0.0.1" })
+		})
+	}
+}
+
 // TestEachNetworkIsToldItsOwnText: two devices are on two networks; what is said
 // for one isn't told on the other, and a question is answered once.
 func TestEachNetworkIsToldItsOwnText(t *testing.T) {

@@ -3,7 +3,6 @@
 package beacon
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -33,8 +32,7 @@ func newSpace(t testing.TB) *space {
 			if s.f, err = os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid())); err != nil {
 				return err
 			}
-			// No waiting for an address to be found unique: nobody else is there.
-			return errors.Join(set("ipv6/conf/all/accept_dad", "0"), set("ipv6/conf/default/accept_dad", "0"))
+			return set("ipv6/conf/default/addr_gen_mode", "1") // none: see plug
 		}()
 	}()
 	if err := <-failed; err != nil {
@@ -82,7 +80,7 @@ func (s *space) ip(peer *space, args string) {
 type room struct {
 	t     testing.TB
 	space *space
-	plugs int
+	plugs int // that there have been
 }
 
 func newRoom(t testing.TB, switches ...string) *room {
@@ -98,8 +96,9 @@ func newRoom(t testing.TB, switches ...string) *room {
 // A host is a machine in the room.
 type host struct {
 	*space
-	room  *room
-	ports map[string]string // the switch's end, by the host's interface
+	room   *room
+	speaks int
+	ports  map[string]string // the switch's end, by the host's interface
 }
 
 // What a host speaks.
@@ -111,7 +110,7 @@ const (
 // host makes a machine that is on no switch yet.
 func (r *room) host(speaks int) *host {
 	r.t.Helper()
-	h := &host{space: newSpace(r.t), room: r, ports: make(map[string]string)}
+	h := &host{space: newSpace(r.t), room: r, speaks: speaks, ports: make(map[string]string)}
 	if speaks == v4only {
 		h.do(func() error { return set("ipv6/conf/default/disable_ipv6", "1") })
 	}
@@ -119,8 +118,9 @@ func (r *room) host(speaks int) *host {
 	return h
 }
 
-// plug connects a new interface of the host to a switch. No address: IPv6
-// link-local alone. There are no routes but those of the addresses.
+// plug connects a new interface of the host to a switch. It has a link-local
+// address if the host speaks IPv6: made here, because the system makes its own
+// when it pleases. There are no routes but those of the addresses.
 func (h *host) plug(ifi, to string, addrs ...string) {
 	h.t.Helper()
 	h.room.plugs++
@@ -129,8 +129,11 @@ func (h *host) plug(ifi, to string, addrs ...string) {
 	s := h.room.space
 	s.ip(h.space, "link add "+port+" type veth peer name "+ifi+" netns PEER")
 	s.ip(nil, "link set "+port+" master "+to+" up")
+	if h.speaks == both {
+		h.ip(nil, fmt.Sprintf("addr add fe80::%x/64 dev %s nodad", h.room.plugs, ifi))
+	}
 	for _, a := range addrs {
-		h.ip(nil, "addr add "+a+" dev "+ifi)
+		h.ip(nil, "addr add "+a+" dev "+ifi+" nodad")
 	}
 	h.ip(nil, "link set "+ifi+" up")
 }

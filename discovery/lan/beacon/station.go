@@ -5,6 +5,7 @@ import (
 	"log"
 	"net"
 	"reflect"
+	"slices"
 
 	"github.com/hashicorp/mdns"
 	"golang.org/x/net/ipv4"
@@ -18,6 +19,7 @@ type station struct {
 	place
 	b      *Beacon
 	server *mdns.Server
+	half   bool  // the server has only one of the two IP versions it should have
 	view   *view // the server's
 	ears   []*ear
 	failed string // what went wrong last, so that it is said once
@@ -30,7 +32,8 @@ func newStation(p place, b *Beacon) *station { return &station{place: p, b: b} }
 func (s *station) agree(answer, ask bool) {
 	var errs []error
 	switch {
-	case answer && s.server == nil:
+	case answer && (s.server == nil || s.half):
+		s.unserve()
 		errs = append(errs, s.serve())
 	case !answer:
 		s.unserve()
@@ -77,7 +80,16 @@ func (s *station) serve() error {
 		return err
 	}
 	s.server, s.view = server, v
+	// The library says nothing when it gets one IP version's port and not the other's.
+	s.half = s.v4 && !speaks(conns, ipv4Family) || s.v6 && !speaks(conns, ipv6Family)
+	if s.half {
+		return errors.New("another program keeps port 5353 of one IP version to itself")
+	}
 	return nil
+}
+
+func speaks(conns []*net.UDPConn, f family) bool {
+	return slices.ContainsFunc(conns, func(c *net.UDPConn) bool { return familyOf(c) == f })
 }
 
 // unserve ends the server. Its goroutines end with their sockets, but nobody can
@@ -86,7 +98,7 @@ func (s *station) unserve() {
 	if s.server != nil {
 		s.view.close()
 		s.server.Shutdown()
-		s.server, s.view = nil, nil
+		s.server, s.view, s.half = nil, nil, false
 	}
 }
 
@@ -138,12 +150,7 @@ func (s *station) listen() error {
 }
 
 func (s *station) hasEar(f family) bool {
-	for _, e := range s.ears {
-		if e.family == f {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.ears, func(e *ear) bool { return e.family == f })
 }
 
 func (s *station) unlisten() {
