@@ -638,6 +638,33 @@ func TestAFloodOfConnectionsCostsABoundedNumberAndBlocksNobody(t *testing.T) {
 	}
 }
 
+func TestWhoIsShownOutToMakeRoomIsNotToldThatItIsAStranger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(time.Millisecond)
+		sender, receiver := pair("room")
+		_, _, _, leave := room(t, n, sender)
+		defer leave()
+		m := n.stranger(mallory)
+		defer m.close()
+		var conns []*quic.Conn
+		for range maxGuestsHost + 1 {
+			conn, _ := m.must(t, receiver.Peer)
+			conns = append(conns, conn)
+		}
+		if !endedWith(conns[0], codeDone) {
+			t.Errorf("the oldest ended with %v", context.Cause(conns[0].Context()))
+		}
+		if err := because(context.Cause(conns[0].Context())); errors.Is(err, ErrStranger) {
+			t.Errorf("a device would not dial this address again: %v", err)
+		}
+		for i, conn := range conns[1:] {
+			if conn.Context().Err() != nil {
+				t.Errorf("only the oldest goes: %d has gone", i+2)
+			}
+		}
+	})
+}
+
 func TestOneShareHasSoManyConnectionsAndTheNewestStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(time.Millisecond)

@@ -287,8 +287,12 @@ func because(err error) error {
 		return errGone
 	case errors.As(err, &app) && app.ErrorCode == codeDone:
 		return errors.New("the other device has closed it")
+	case errors.As(err, &app) && app.ErrorCode == codeUnproven:
+		return fmt.Errorf("%w: it got no proof from this one that it takes", ErrStranger)
+	case errors.As(err, &app) && app.ErrorCode == codeMute:
+		return errors.New("the other device heard nothing of this one")
 	case errors.As(err, &app):
-		return fmt.Errorf("%w: it gave up on this device (%d)", ErrStranger, app.ErrorCode)
+		return fmt.Errorf("the other device gave up on this one, with error %d", app.ErrorCode)
 	case errors.As(err, &transport) && transport.Remote && transport.ErrorCode.IsCryptoError():
 		return fmt.Errorf("%w: it doesn't answer for it", ErrStranger)
 	case errors.As(err, &idle), errors.As(err, &handshake), errors.Is(err, context.DeadlineExceeded):

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/netip"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go"
 	"go.uber.org/goleak"
 
 	"github.com/sparekey/sparekey/discovery"
@@ -378,6 +380,35 @@ func TestStrangersAreToldApartFromSilence(t *testing.T) {
 	cancel()
 	if _, err := b.Dial(ctx, at(a), receiver); err == nil || errors.Is(err, ErrStranger) {
 		t.Errorf("an ended Dial says nothing of who is there: %v", err)
+	}
+}
+
+func TestEndsAreToldInWordsForPeople(t *testing.T) {
+	ended := func(code quic.ApplicationErrorCode, remote bool) error {
+		return &quic.ApplicationError{ErrorCode: code, Remote: remote}
+	}
+	for _, c := range []struct {
+		err      error
+		says     string
+		stranger bool
+	}{
+		{ended(codeDone, false), "this device has closed it", false},
+		{ended(codeBroken, false), "the other end doesn't keep to the protocol", false},
+		{ended(codeMute, false), "nothing is heard of the other device", false},
+		{ended(codeDone, true), "the other device has closed it", false},
+		{ended(codeUnproven, true), "it is not the other device of this share: it got no proof from this one that it takes", true},
+		{ended(codeBroken, true), "the other device gave up on this one, with error 2", false},
+		{ended(codeMute, true), "the other device heard nothing of this one", false},
+		{&quic.IdleTimeoutError{}, "nothing is heard of the other device", false},
+		{&quic.HandshakeTimeoutError{}, "nothing is heard of the other device", false},
+		{context.DeadlineExceeded, "nothing is heard of the other device", false},
+		{&quic.TransportError{ErrorCode: 0x150, Remote: true}, "it is not the other device of this share: it doesn't answer for it", true},
+		{io.ErrUnexpectedEOF, "it is not the other device of this share: unexpected EOF", true},
+		{context.Canceled, "context canceled", false},
+	} {
+		if err := because(c.err); err.Error() != c.says || errors.Is(err, ErrStranger) != c.stranger {
+			t.Errorf("%v is told as %q", c.err, err)
+		}
 	}
 }
 

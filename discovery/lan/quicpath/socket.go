@@ -288,7 +288,15 @@ func (s *Socket) among(sv *service, p *path) (old []*path) {
 // endWith ends a connection when ctx ends, until ended is called, which reports
 // whether that has happened.
 func endWith(ctx context.Context, conn *quic.Conn) (ended func() bool) {
-	stop := context.AfterFunc(ctx, func() { conn.CloseWithError(codeUnproven, "") })
+	stop := context.AfterFunc(ctx, func() {
+		// Who is late has not proved. Who is shown out to make room, or comes as the
+		// share stops, did nothing wrong and must not take this device for a stranger.
+		code := quic.ApplicationErrorCode(codeDone)
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			code = codeUnproven
+		}
+		conn.CloseWithError(code, "")
+	})
 	return func() bool { return !stop() }
 }
 
