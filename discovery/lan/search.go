@@ -20,9 +20,6 @@ const (
 	// died it looks at once; this is for what it saved while it had none.
 	look = 5 * time.Second
 
-	// A dial that a deaf address gets. In a room a handshake takes milliseconds.
-	dialTime = 3 * time.Second
-
 	// The next of a device's addresses is tried while the last has not answered yet,
 	// so that one that leads nowhere costs no more than this (RFC 8305 section 5).
 	stagger = 50 * time.Millisecond
@@ -180,7 +177,7 @@ func (s *search) dialable(all []netip.AddrPort) (next []netip.AddrPort) {
 // dial dials a device's addresses, one soon after the other, until one is the
 // other side or ctx ends.
 func (s *search) dial(ctx context.Context, all []netip.AddrPort) {
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var dials sync.WaitGroup
 	defer dials.Wait()

@@ -353,7 +353,7 @@ func (s *Socket) dial(ctx context.Context, to netip.AddrPort, sh *Share) (*path,
 		return nil, err
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(ctx, proveWithin)
+	ctx, cancel := context.WithTimeout(ctx, proveWithin) // waiting for a turn doesn't count
 	defer cancel()
 	conn, err := s.transport.Dial(ctx, net.UDPAddrFromAddrPort(to), dialTLS(sh.Peer), config(true))
 	if err != nil {

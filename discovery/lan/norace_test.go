@@ -1,0 +1,5 @@
+//go:build !race
+
+package lan_test
+
+const crowd = 1000
