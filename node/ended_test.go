@@ -185,6 +185,7 @@ func TestSettledShareKeepsNothingToSpeakWith(t *testing.T) {
 		"the receiver's key": log.Session.SealKey[:], "the sender's key": log.Session.OpenKey[:], "the exporter": log.Session.Exporter[:],
 		"the device claim": saved.Token[:], "a frame": log.Out[0], "the sender's capability": offer.Token[:],
 		"the link's secret": offer.Secret[:], "the link capability": link.View[:],
+		"what it was found under": link.Topic[:], "the key of direct paths": link.Path[:],
 	} {
 		for who, p := range map[string]*party{"sender": alice, "receiver": bob} {
 			if b := p.vault.records["id"]; bytes.Contains(b, secret) {

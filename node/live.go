@@ -214,9 +214,9 @@ func (l *Live) report(ctx context.Context, r discovery.Report) {
 
 func (l *Live) meeting(ctx context.Context) discovery.Meeting {
 	r := l.record
-	k := r.Link().Keys()
+	view, topic, key := r.ways()
 	m := discovery.Meeting{
-		ID: r.ID, Role: r.Role, Topic: k.Topic, Key: k.Path, Relay: r.Relay, View: r.view(), Token: r.Token,
+		ID: r.ID, Role: r.Role, Topic: topic, Key: key, Relay: r.Relay, View: view, Token: r.Token,
 		First: func() []frame.Frame {
 			if f := l.first.Load(); f != nil {
 				return *f

@@ -32,6 +32,8 @@ type Record struct {
 	View     [32]byte       `cbor:"15,keyasint"`           // of a share that has ended and is not settled: the link's capability
 	Ways     []string       `cbor:"16,keyasint,omitempty"` // the kinds of path it may go by, as the person chose; whoever picks the Finders reads it
 	Steps    []Step         `cbor:"17,keyasint,omitempty"` // which step came by which path
+	Topic    [32]byte       `cbor:"18,keyasint"`           // likewise: what the other device is found under on direct paths,
+	Path     [32]byte       `cbor:"19,keyasint"`           // and what these are proved with
 }
 
 const recordVersion = 1
@@ -106,15 +108,20 @@ func wrapRecord(err error) error {
 	return fmt.Errorf("%w: %w", ErrRecord, err)
 }
 
-// erase forgets what an ended share must not keep. What a receiver still owes
-// must reach the mailbox, also after a crash: until then the capability that
-// lets it in stays. It opens nothing that is sealed.
+// erase forgets what an ended share must not keep. What is still owed must reach
+// the other device or the mailbox, also after a crash: until then the keys of direct
+// paths stay, and the capability that lets a receiver in. They open nothing that is
+// sealed, but where a device is in a room.
 func (r *Record) erase(now time.Time, owes bool) {
 	switch {
-	case !owes || r.Role == discovery.Sender:
-		r.View = [32]byte{}
+	case !owes:
+		r.forgetWays()
 	case r.Ended.IsZero():
-		r.View = r.Link().Keys().View
+		k := r.Link().Keys()
+		r.Topic, r.Path = k.Topic, k.Path
+		if r.Role == discovery.Receiver {
+			r.View = k.View
+		}
 	}
 	if r.Ended.IsZero() {
 		r.Ended = now
@@ -125,16 +132,21 @@ func (r *Record) erase(now time.Time, owes bool) {
 // settle forgets the rest: nobody is owed anything more, so neither the capabilities
 // nor the frames that said it are of use.
 func (r *Record) settle(m machine) {
-	r.Settled, r.View, r.Token = true, [32]byte{}, [32]byte{}
+	r.Settled, r.Token = true, [32]byte{}
+	r.forgetWays()
 	r.Machine = m.forget().marshal()
 }
 
-// view is the capability with which the share's mailbox is asked.
-func (r Record) view() [32]byte {
+func (r *Record) forgetWays() { r.View, r.Topic, r.Path = [32]byte{}, [32]byte{}, [32]byte{} }
+
+// ways is what leads to the other side: the capability with which the share's mailbox
+// is asked, and the keys of direct paths.
+func (r Record) ways() (view, topic, path [32]byte) {
 	if !r.Ended.IsZero() {
-		return r.View
+		return r.View, r.Topic, r.Path
 	}
-	return r.Link().Keys().View
+	k := r.Link().Keys()
+	return k.View, k.Topic, k.Path
 }
 
 // Silent reports whether the share has come to a halt and says nothing to anybody

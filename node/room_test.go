@@ -111,11 +111,11 @@ func TestCancelBeforeTheClaimEndsInTheRoomAtOnce(t *testing.T) {
 
 // TestEitherSideCrashesInTheRoomAndTheShareEndsAllTheSame: after each of its states.
 func TestEitherSideCrashesInTheRoomAndTheShareEndsAllTheSame(t *testing.T) {
-	for _, state := range []share.State{share.Claimed, share.Pinned, share.Granted, share.Provisioning, share.Provisioned} {
+	for _, state := range []share.State{share.Claimed, share.Pinned, share.Granted, share.Provisioning, share.Provisioned, share.Done} {
 		t.Run(string(state), func(t *testing.T) {
 			inRoom(t, func(_ *pathtest.Room, alice, bob *party, _, _ *puppet) {
 				p := bob
-				if state == share.Pinned || state == share.Granted {
+				if state == share.Pinned || state == share.Granted || state == share.Done { // with Done its link is forgotten
 					p = alice
 				}
 				killed := &dying{memory: p.vault, at: state}

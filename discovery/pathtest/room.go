@@ -8,21 +8,28 @@ import (
 	"github.com/sparekey/sparekey/discovery"
 )
 
-// A Room is where two devices find each other: a Finder for both, which lays a cable
-// between them while both are there, and a new one when that has ended.
+// A Room is where the two devices of a share find each other: a Finder for both, which
+// lays a cable between them while both are there, and a new one when that has ended.
+// They know each other by topic and key alone, as in a real one.
 type Room struct {
 	delay time.Duration // one way, of each cable
 
 	mu      sync.Mutex
-	waiting map[discovery.Role]chan *end
+	waiting map[place]chan *end
 	shut    chan struct{} // nil: the room is open
 	cables  []*Cable
 	laid    chan *Cable
 }
 
+// A place is where one side of a share is found.
+type place struct {
+	side       discovery.Role
+	topic, key [32]byte
+}
+
 // NewRoom returns an empty room.
 func NewRoom(delay time.Duration) *Room {
-	return &Room{delay: delay, waiting: map[discovery.Role]chan *end{}, laid: make(chan *Cable, 1000)}
+	return &Room{delay: delay, waiting: map[place]chan *end{}, laid: make(chan *Cable, 1000)}
 }
 
 // Shut has nobody found any more, or again. What was found stays.
@@ -55,7 +62,7 @@ const lookAgain = 100 * time.Millisecond
 // Find implements discovery.Finder.
 func (r *Room) Find(ctx context.Context, m discovery.Meeting, found func(discovery.Path)) error {
 	for {
-		e := r.meet(ctx, m.Role)
+		e := r.meet(ctx, place{m.Role, m.Topic, m.Key})
 		if e == nil {
 			return nil
 		}
@@ -76,7 +83,7 @@ func (r *Room) Find(ctx context.Context, m discovery.Meeting, found func(discove
 
 // meet waits for the other side and returns this side's end of a new cable; nil: ctx
 // has ended.
-func (r *Room) meet(ctx context.Context, side discovery.Role) *end {
+func (r *Room) meet(ctx context.Context, at place) *end {
 	for {
 		r.mu.Lock()
 		shut := r.shut
@@ -90,20 +97,21 @@ func (r *Room) meet(ctx context.Context, side discovery.Role) *end {
 			return nil
 		}
 	}
-	if other, there := r.waiting[3-side]; there {
+	across := place{3 - at.side, at.topic, at.key}
+	if other, there := r.waiting[across]; there {
 		c := NewCable("in the room", r.delay)
 		r.cables = append(r.cables, c)
 		select {
 		case r.laid <- c:
 		default:
 		}
-		delete(r.waiting, 3-side)
+		delete(r.waiting, across)
 		r.mu.Unlock()
 		other <- c.ends[0]
 		return c.ends[1]
 	}
 	mine := make(chan *end, 1)
-	r.waiting[side] = mine
+	r.waiting[at] = mine
 	r.mu.Unlock()
 	select {
 	case e := <-mine:
@@ -112,8 +120,8 @@ func (r *Room) meet(ctx context.Context, side discovery.Role) *end {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.waiting[side] == mine {
-		delete(r.waiting, side)
+	if r.waiting[at] == mine {
+		delete(r.waiting, at)
 	}
 	select {
 	case e := <-mine: // nobody will use it
