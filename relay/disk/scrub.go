@@ -90,7 +90,11 @@ func (s *Store) scrubOnce(ctx context.Context) error {
 		return err
 	}
 	fault.Point("disk.scrub", "begin")
-	if err := s.compact(ctx, spans(stains)); err != nil {
+	used, err := s.tables()
+	if err != nil {
+		return err
+	}
+	if err := s.compact(ctx, spans(stains, mostSpans(len(used)))); err != nil {
 		return err
 	}
 	fault.Point("disk.scrub", "compacted")

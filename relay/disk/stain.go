@@ -63,18 +63,19 @@ func (s *Store) takeStains() ([]stain, error) {
 // A span is a part of the keys.
 type span struct{ from, to []byte }
 
-// manySpans is how many spans are written anew one by one. Beyond, most of the
-// store would be, and one pass is cheaper.
-const manySpans = 256
+// mostSpans is how many spans of mailboxes are written anew one by one in a store of
+// so many tables. Each takes tens of tables with it in a large store, and all in a
+// small one: with more, one pass over everything is cheaper.
+func mostSpans(tables int) int { return min(256, 1+tables/4) }
 
 // spans returns what is to be written anew for some stains: mailboxes and tombstones
-// below them, and what was due.
-func spans(stains []stain) []span {
+// below them, and what was due; everything, if that are more than most of mailboxes.
+func spans(stains []stain, most int) []span {
 	all := []span{{[]byte{'e'}, []byte{'e' + 1}}}
 	for _, kind := range []byte{'m', 't'} {
 		next := -1
 		for _, st := range stains {
-			if len(st) != stainSize || len(all) > 2*manySpans {
+			if len(st) != stainSize || len(all) > 2*most {
 				return []span{{[]byte{0}, []byte{0xff}}}
 			}
 			from := append([]byte{kind}, st...)
