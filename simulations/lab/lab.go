@@ -28,6 +28,10 @@ type lab struct {
 const years = 365 * 24 * time.Hour
 
 func newLab(bin string, seed uint64) (*lab, error) {
+	bin, err := filepath.Abs(bin) // programs run in folders of their own
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "sparekey-lab-")
 	if err != nil {
 		return nil, err
