@@ -116,6 +116,7 @@ type Meeting struct {
 	Create *Create  // a sender's; what makes the mailbox
 
 	First  func() []frame.Frame // a listener's first flight, at most 4 kB
+	Chosen func() bool          // a sender's: it has chosen a receiver, whom it may look for; nil: it hasn't
 	Tell   func(hint []byte)    // hands the other side a direct path's addresses, inside the session
 	Hints  <-chan []byte        // what the other side told
 	Report func(Report)         // what people should see; may be called from any goroutine

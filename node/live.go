@@ -38,6 +38,7 @@ type Live struct {
 	held    bool          // the task failed; the person has to do something
 	waiting []request     // they can't be taken before the job is done
 	first   atomic.Pointer[[]frame.Frame]
+	chosen  atomic.Bool
 
 	done chan struct{}
 	err  error
@@ -223,6 +224,7 @@ func (l *Live) meeting(ctx context.Context) discovery.Meeting {
 			}
 			return nil
 		},
+		Chosen: l.chosen.Load,
 		Report: func(rep discovery.Report) { l.report(ctx, rep) },
 	}
 	if r.Role == discovery.Sender {
@@ -412,6 +414,7 @@ func (l *Live) carry() {
 		load.Everywhere, load.Stay = out, !l.sends() // the sender's is the last word of all
 	}
 	l.first.Store(&out)
+	l.chosen.Store(d.Pinned != frame.Candidate{})
 	l.version = l.carrier.Carry(load)
 }
 

@@ -339,6 +339,9 @@ const (
 func (d *drive) awaitReceiver(ctx context.Context) error {
 	seen := map[string]bool{}
 	var enough <-chan time.Time
+	if patience := patienceWith(d.began); patience > 0 {
+		enough = time.After(patience)
+	}
 	quiet := time.After(silence)
 	for {
 		select {

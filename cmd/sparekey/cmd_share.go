@@ -219,17 +219,29 @@ func (a *app) showOffer(id string, r node.Record, f shareFlags) {
 
 // How long a sender goes on where it would stop otherwise.
 const (
-	lastTry    = time.Minute      // after its share has ended: until the relay knows
+	lastTry    = time.Minute      // after its share has ended: until the other device or the relay knows
 	lateAnswer = 15 * time.Second // where it came to a halt before: an answer may be there by now
 )
+
+// patienceWith returns how long a share that stood at a state is taken up for, if no
+// news come: it may be that none ever do. 0: as long as it lives.
+func patienceWith(taken share.State) time.Duration {
+	switch {
+	case taken == share.Unresolved:
+		return lateAnswer
+	case taken.Ended(), taken == share.Provisioned: // to tell that
+		return lastTry
+	}
+	return 0
+}
 
 // awaitSender follows a sender's share to its end.
 func (d *drive) awaitSender(ctx context.Context, r node.Record, noWait bool) error {
 	seen := map[string]bool{}
 	others, over := 0, false
 	var enough <-chan time.Time
-	if d.latest().State == share.Unresolved {
-		enough = time.After(lateAnswer)
+	if patience := patienceWith(d.began); patience > 0 {
+		over, enough = d.began.Ended(), time.After(patience)
 	}
 	for {
 		select {

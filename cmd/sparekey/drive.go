@@ -26,6 +26,7 @@ type drive struct {
 	a       *app
 	id      string
 	live    *node.Live
+	began   share.State // where the share stood when it was taken up
 	updates chan node.Update
 	ctx     context.Context // of the drive: it ends before the share is let go
 	stop    context.CancelFunc
@@ -54,6 +55,7 @@ func (a *app) hold(id string) (*vault.Lock, error) {
 func (a *app) drive(ctx context.Context, d *node.Device, id string, lock *vault.Lock, r node.Record, first ...share.Event) (*drive, error) {
 	run := &drive{a: a, id: id, lock: lock, updates: make(chan node.Update, 256)}
 	run.last.State, run.last.Reason, run.last.Label, _ = r.State()
+	run.began = run.last.State
 	run.ctx, run.stop = context.WithCancel(ctx)
 	d.Finders = a.finders(a.ways(r.Ways))
 	live, err := d.Start(run.ctx, id, r, run.tell, first...)

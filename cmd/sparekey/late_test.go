@@ -62,3 +62,18 @@ func (d *device) halted() {
 		d.t.Fatal(err)
 	}
 }
+
+// TestWhoIsTakenUpOnlyToTellItsEndDoesNotWaitForEver: in a room nobody may come any
+// more, and nothing tells that. What lives goes on as long as it lives.
+func TestWhoIsTakenUpOnlyToTellItsEndDoesNotWaitForEver(t *testing.T) {
+	for _, state := range []share.State{share.Done, share.Cancelled, share.Declined, share.Expired, share.Taken, share.Failed, share.Relinquished, share.Provisioned, share.Unresolved} {
+		if patience := patienceWith(state); patience <= 0 || patience > lastTry {
+			t.Errorf("a share that is taken up at %s waits for %v", state, patience)
+		}
+	}
+	for _, state := range []share.State{share.Offered, share.Pinned, share.Granted, share.Claimed, share.Provisioning} {
+		if patience := patienceWith(state); patience != 0 {
+			t.Errorf("a share that lives, at %s, is left after %v", state, patience)
+		}
+	}
+}

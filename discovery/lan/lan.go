@@ -78,8 +78,8 @@ func (l *LAN) open() (*quicpath.Socket, *beacon.Beacon, error) {
 
 // Find answers for this side of the share until ctx ends, and asks for the other
 // while a path is needed: a receiver until it has one; a sender, whom a receiver
-// looks for, once it has more to send than its offer and no path. It is silent
-// until then. It implements discovery.Finder.
+// looks for, once it has chosen one or has more to send than its offer, and has no
+// path. It is silent until then. It implements discovery.Finder.
 func (l *LAN) Find(ctx context.Context, m discovery.Meeting, found func(discovery.Path)) error {
 	socket, beacon, err := l.open()
 	if err != nil {

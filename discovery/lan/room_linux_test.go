@@ -64,9 +64,13 @@ type side struct {
 
 func enter(t *testing.T, r discovery.Role, first ...frame.Frame) *side {
 	t.Helper()
+	return enterFor(t, discovery.Meeting{Role: r, Topic: [32]byte{1}, Key: [32]byte{2}, First: func() []frame.Frame { return first }})
+}
+
+func enterFor(t *testing.T, m discovery.Meeting) *side {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &side{room: lan.New(lan.Config{}), paths: make(chan discovery.Path, 16)}
-	m := discovery.Meeting{Role: r, Topic: [32]byte{1}, Key: [32]byte{2}, First: func() []frame.Frame { return first }}
 	var finding sync.WaitGroup
 	finding.Go(func() {
 		if err := s.room.Find(ctx, m, func(p discovery.Path) { s.paths <- p }); err != nil {
@@ -139,11 +143,22 @@ func TestTwoDevicesInARoomFindEachOtherAndAgainWhenAPathHasDied(t *testing.T) {
 }
 
 // A sender that has more to say than its offer asks for its receiver, which here
-// only answers.
-func TestASenderThatComesBackWithAGrantAsksForItsReceiver(t *testing.T) {
+// only answers. So does one whose receiver has taken all, and believes in a path of
+// before.
+func TestASenderThatComesBackAsksForItsReceiver(t *testing.T) {
 	if !alone(t) {
 		return
 	}
+	for _, m := range []discovery.Meeting{
+		{First: func() []frame.Frame { return []frame.Frame{offer, data} }},
+		{First: func() []frame.Frame { return []frame.Frame{offer} }, Chosen: func() bool { return true }},
+	} {
+		m.Role, m.Topic, m.Key = discovery.Sender, [32]byte{1}, [32]byte{2}
+		asksForItsReceiver(t, m)
+	}
+}
+
+func asksForItsReceiver(t *testing.T, m discovery.Meeting) {
 	socket, err := quicpath.Listen(quicpath.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -157,8 +172,9 @@ func TestASenderThatComesBackWithAGrantAsksForItsReceiver(t *testing.T) {
 	defer air.Answer(tag.String(), func(net.Interface) []byte {
 		return lan.TextOf([32]byte{1}, [32]byte{2}, discovery.Receiver, netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), socket.Port()))
 	})()
-	here := enter(t, discovery.Sender, offer, data).path(t)
-	carries(t, here, (<-found).(discovery.Direct), data)
+	sender := enterFor(t, m)
+	defer sender.stop()
+	carries(t, sender.path(t), (<-found).(discovery.Direct), data)
 }
 
 // LAN-03: a sender that waits for its receiver is silent.

@@ -87,7 +87,9 @@ func (s *search) run(ctx context.Context) error {
 	return nil
 }
 
-// needsPath reports whether to ask. A waiting sender has an offer and nothing else.
+// needsPath reports whether to ask. A waiting sender has an offer and nothing else. One
+// that has chosen a receiver may have nothing to say just now, as after a crash; but the
+// receiver may yet take the path that has died for one that lives.
 func (s *search) needsPath() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,6 +97,9 @@ func (s *search) needsPath() bool {
 		return false
 	}
 	if s.meeting.Role == discovery.Receiver {
+		return true
+	}
+	if s.meeting.Chosen != nil && s.meeting.Chosen() {
 		return true
 	}
 	for _, f := range s.meeting.First() {
