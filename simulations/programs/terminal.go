@@ -24,8 +24,22 @@ func OpenTerminal() (person, program *os.File, err error) {
 	if err == nil {
 		program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	}
+	if err == nil {
+		err = keepOutput(program)
+	}
 	if err != nil {
 		return nil, nil, errors.Join(err, person.Close())
 	}
 	return person, program, nil
+}
+
+// keepOutput has a terminal keep what was written where a key such as Ctrl-C comes:
+// it would drop it (termios(3), NOFLSH), what a program wrote because of the key among it.
+func keepOutput(program *os.File) error {
+	mode, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS)
+	if err != nil {
+		return err
+	}
+	mode.Lflag |= unix.NOFLSH
+	return unix.IoctlSetTermios(int(program.Fd()), unix.TCSETS, mode)
 }
