@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"io"
+	"net"
 	"net/netip"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -109,4 +110,30 @@ func parseAddresses(b []byte) (all []netip.AddrPort, ok bool) {
 		}
 	}
 	return all, true
+}
+
+// inRoom reports whether an address is another's on one of these networks of an
+// interface. Whoever holds the link can put any address into a text; what is dialled
+// must not leave the room, nor go to all in it.
+func inRoom(ip netip.Addr, nets []net.Addr) bool {
+	if ip.Is6() && ip.IsLinkLocalUnicast() {
+		return true // it can't leave it
+	}
+	for _, n := range nets {
+		if n, ok := n.(*net.IPNet); ok && n.Contains(ip.AsSlice()) && !toAll(ip, n) {
+			return true
+		}
+	}
+	return false
+}
+
+// toAll reports whether an IPv4 network takes an address for all of its devices: the
+// last one, and by an older custom the first (RFC 1122, section 3.3.6).
+func toAll(ip netip.Addr, n *net.IPNet) bool {
+	ones, bits := n.Mask.Size()
+	if !ip.Is4() || bits-ones < 2 {
+		return false
+	}
+	host := binary.BigEndian.Uint32(ip.AsSlice()) & (1<<(bits-ones) - 1)
+	return host == 0 || host == 1<<(bits-ones)-1
 }

@@ -3,6 +3,7 @@ package lan
 import (
 	"bytes"
 	"crypto/rand"
+	"net"
 	"net/netip"
 	"testing"
 
@@ -81,6 +82,30 @@ func TestATextOpensForItsOwnShareAndSideOnly(t *testing.T) {
 	}
 	if again, _ := s.seal(rand.Reader, []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1")}); bytes.Equal(again, text) {
 		t.Error("two texts of one address are the same")
+	}
+}
+
+// Whoever holds the link can't have a device send packets out of the room.
+func TestOnlyAddressesInTheRoomAreDialled(t *testing.T) {
+	var nets []net.Addr
+	for _, cidr := range []string{"192.0.2.7/24", "10.0.0.1/31", "2001:db8::7/64", "fe80::7/64"} {
+		ip, n, err := net.ParseCIDR(cidr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nets = append(nets, &net.IPNet{IP: ip, Mask: n.Mask})
+	}
+	for ip, in := range map[string]bool{
+		"192.0.2.1": true, "192.0.2.7": true, "10.0.0.0": true, "10.0.0.1": true, "2001:db8::1": true, "fe80::1": true, "fe80:1::1": true,
+		"192.0.2.255": false, "192.0.2.0": false, "192.0.3.1": false, "10.0.0.2": false, "198.51.100.1": false, "127.0.0.1": false,
+		"255.255.255.255": false, "169.254.1.1": false, "::1": false, "2001:db8:0:1::1": false, "2001:db8:1::": false,
+	} {
+		if got := inRoom(netip.MustParseAddr(ip), nets); got != in {
+			t.Errorf("%s is dialled: %v", ip, got)
+		}
+	}
+	if inRoom(netip.MustParseAddr("192.0.2.1"), nil) {
+		t.Error("an interface without a network leads somewhere")
 	}
 }
 

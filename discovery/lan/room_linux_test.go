@@ -246,3 +246,61 @@ func TestLAN01ANeighbourThatAnswersForTheTagIsDroppedAndTheTruePeerFound(t *test
 		t.Errorf("the path leads to the stranger: %v", here)
 	}
 }
+
+// LAN-01: a neighbour that holds the link names addresses where nobody asked for
+// packets: here this machine's own, in no room.
+func TestLAN01ANeighbourWithTheLinkCannotHaveADeviceSendPacketsOutOfTheRoom(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	if out, err := exec.Command("ip", "addr", "add", "10.0.0.9/24", "dev", "room").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	victim, lure := listens(t, "127.0.0.1"), listens(t, "10.0.0.9")
+	air := beacon.New(beacon.Config{})
+	defer air.Close()
+	tag := lan.TagOf([32]byte{1}, discovery.Sender)
+	defer air.Answer(tag.String(), func(net.Interface) []byte {
+		return lan.TextOf([32]byte{1}, [32]byte{2}, discovery.Sender, victim.at, lure.at)
+	})()
+	enter(t, discovery.Receiver)
+	select {
+	case <-lure.heard:
+	case <-time.After(patience):
+		t.Fatal("what is in the room is not dialled")
+	}
+	select {
+	case <-victim.heard: // it is named first, so it would have been dialled before
+		t.Error("a device has sent packets out of the room")
+	default:
+	}
+}
+
+// An ear hears packets.
+type ear struct {
+	at    netip.AddrPort
+	heard chan struct{}
+}
+
+func listens(t *testing.T, ip string) ear {
+	t.Helper()
+	c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(ip), 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := ear{c.LocalAddr().(*net.UDPAddr).AddrPort(), make(chan struct{}, 1)}
+	var hearing sync.WaitGroup
+	hearing.Go(func() {
+		for {
+			if _, _, err := c.ReadFrom(make([]byte, 2048)); err != nil {
+				return
+			}
+			select {
+			case e.heard <- struct{}{}:
+			default:
+			}
+		}
+	})
+	t.Cleanup(func() { c.Close(); hearing.Wait() })
+	return e
+}

@@ -147,10 +147,18 @@ func (s *search) ask(ctx context.Context) {
 	}
 }
 
-// near puts the address that the answer came from first, and gives link-local ones
-// the zone of the interface where they were heard.
+// near returns the addresses that can be dialled for this word: those in the room
+// where it was heard, that which the answer came from first. Link-local ones get the
+// zone of the interface.
 func (w word) near(all []netip.AddrPort) (ordered []netip.AddrPort) {
+	nets, err := w.ifi.Addrs()
+	if err != nil {
+		return nil // it has just gone
+	}
 	for _, a := range all {
+		if !inRoom(a.Addr(), nets) {
+			continue
+		}
 		if a.Addr().IsLinkLocalUnicast() && a.Addr().Is6() {
 			a = netip.AddrPortFrom(a.Addr().WithZone(w.ifi.Name), a.Port())
 		}

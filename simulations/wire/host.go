@@ -45,9 +45,13 @@ func (h *Host) settle() (err error) {
 	if h.tun, err = openDevice(device, unix.IFF_TUN); err != nil {
 		return err
 	}
+	bits := "/24" // of the room in which the others are
+	if h.Addr.IsLoopback() {
+		bits = "/32"
+	}
 	for _, args := range []string{
 		"link set " + device + " up mtu 1500 txqueuelen 10000",
-		"addr add " + h.Addr.String() + "/32 dev " + device,
+		"addr add " + h.Addr.String() + bits + " dev " + device,
 		"route add 0.0.0.0/0 dev " + device + " src " + h.Addr.String(),
 		"route add 127.0.0.0/8 dev " + device + " src " + h.Addr.String(),
 	} {
