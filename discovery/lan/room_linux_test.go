@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -216,10 +217,10 @@ func TestLAN01ANeighbourThatAnswersForTheTagIsDroppedAndTheTruePeerFound(t *test
 	air := beacon.New(beacon.Config{})
 	defer air.Close()
 	asked := make(chan struct{}, 100)
-	n := 0
+	var n atomic.Int32 // it is asked on several interfaces at once
 	defer air.Answer(tag.String(), func(ifi net.Interface) []byte {
 		asked <- struct{}{}
-		if n++; n%2 == 0 {
+		if n.Add(1)%2 == 0 {
 			b := make([]byte, 168)
 			rand.Read(b)
 			return b
