@@ -691,3 +691,34 @@ func TestOneShareHasSoManyConnectionsAndTheNewestStay(t *testing.T) {
 		}
 	})
 }
+
+// A holder of the link that connects again and again doesn't show the other device out.
+func TestAHolderOfTheLinkThatConnectsWithoutEndLeavesTheOtherDeviceItsPath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(time.Millisecond)
+		sender, receiver := pair("holder")
+		_, b, found, leave := room(t, n, sender)
+		defer leave()
+		theirs, err := b.Dial(t.Context(), aliceAt, receiver)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listens := (<-found).(discovery.Direct)
+		m := n.on(t, mallory)
+		defer m.Close()
+		for range 3 * maxPaths {
+			if _, err := m.Dial(t.Context(), aliceAt, receiver); err != nil {
+				t.Fatal(err)
+			}
+			<-found
+		}
+		synctest.Wait()
+		go func() {
+			listens.Receive(t.Context())
+			listens.Taken(true)
+		}()
+		if err := theirs.Send(t.Context(), frames(100)...); err != nil {
+			t.Errorf("the path that was there first: %v", err)
+		}
+	})
+}

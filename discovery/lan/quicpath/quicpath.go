@@ -156,7 +156,7 @@ const (
 	lingerFor = time.Second
 
 	// Connections that have proved, of one share. There is one other device, and it
-	// has one or two; the oldest goes when it comes by new ways without leaving.
+	// has one or two; when there are more, the oldest goes of the address that has most.
 	maxPaths = 8
 
 	// Pieces in a row that a peer may begin and not finish.

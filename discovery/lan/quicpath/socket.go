@@ -255,7 +255,7 @@ func (s *Socket) welcome(conn *quic.Conn) {
 		return
 	}
 	p.early = early
-	for _, old := range s.among(sv, p) {
+	if old := s.among(sv, p); old != nil {
 		s.running.Go(func() { old.Close() })
 	}
 	sv.found(p)
@@ -273,16 +273,34 @@ func (s *Socket) service(protocol string) *service {
 	return sv
 }
 
-// among notes one more path of a service, and returns those that are too many.
-func (s *Socket) among(sv *service, p *path) (old []*path) {
+// among notes one more path of a service, and returns the one that is too many, if any.
+func (s *Socket) among(sv *service, p *path) (old *path) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sv.paths = slices.DeleteFunc(append(sv.paths, p), func(p *path) bool { return !s.paths[p] })
-	if n := len(sv.paths) - maxPaths; n > 0 {
-		old = slices.Clone(sv.paths[:n])
-		sv.paths = sv.paths[n:]
+	if len(sv.paths) > maxPaths {
+		i := crowding(sv.paths)
+		old = sv.paths[i]
+		sv.paths = slices.Delete(sv.paths, i, i+1)
 	}
 	return old
+}
+
+// crowding returns which path is to go: the oldest of those from the address that most
+// come from. Who holds the link and connects again and again shows out itself.
+func crowding(paths []*path) int {
+	of := map[netip.Addr][]int{}
+	most := []int{}
+	for i, p := range paths {
+		host := hostOf(p.conn.RemoteAddr())
+		of[host] = append(of[host], i)
+	}
+	for _, are := range of {
+		if len(are) > len(most) || len(are) == len(most) && are[0] < most[0] {
+			most = are
+		}
+	}
+	return most[0]
 }
 
 // endWith ends a connection when ctx ends, until ended is called, which reports
