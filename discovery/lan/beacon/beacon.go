@@ -95,7 +95,11 @@ func (b *Beacon) need(answers, asks int) bool {
 	}
 	before, asked := b.answers > 0, b.asks > 0
 	b.answers, b.asks = b.answers+answers, b.asks+asks
-	if before != (b.answers > 0) || asked != (b.asks > 0) {
+	switch {
+	case before == (b.answers > 0) && asked == (b.asks > 0):
+	case b.watching != nil && b.answers+b.asks > 0: // the interfaces have just been looked at
+		b.agree()
+	default:
 		b.look()
 	}
 	var ended *watcher
@@ -129,15 +133,20 @@ func (b *Beacon) look() (changed bool) {
 		}
 	}
 	for key, p := range want {
-		s := b.stations[key]
-		if s == nil {
-			s = newStation(p, b)
-			b.stations[key] = s
+		if b.stations[key] == nil {
+			b.stations[key] = newStation(p, b)
 			changed = true
 		}
+	}
+	b.agree()
+	return changed
+}
+
+// agree makes the stations' sockets agree with what is registered. The caller holds b.mu.
+func (b *Beacon) agree() {
+	for _, s := range b.stations {
 		s.agree(b.answers > 0, b.asks > 0)
 	}
-	return changed
 }
 
 // keepWatch starts a watcher or tells it to end. The caller holds b.mu.
