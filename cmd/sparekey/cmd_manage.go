@@ -61,7 +61,12 @@ func (a *app) list(ctx context.Context, all bool) error {
 // describe says how a share stands.
 func (a *app) describe(id string, r node.Record) event {
 	state, reason, label, _ := r.State()
-	e := event{Type: "share", ID: id, Role: r.Role.String(), Format: r.Preview.Format, Title: credential.Display(r.Preview.Title, 120), State: string(state), Reason: reason, Peer: label, Relay: r.Relay, Known: r.Settled}
+	e := event{Type: "share", ID: id, Role: r.Role.String(), Format: r.Preview.Format, Title: credential.Display(r.Preview.Title, 120), State: string(state), Reason: reason, Relay: r.Relay, Known: r.Settled}
+	if r.Role == discovery.Sender {
+		e.Peer = label
+	} else {
+		e.Label = label
+	}
 	if !state.Ended() {
 		e.ExpiresAt = time.Now().Add(r.Left(now())).UTC().Format(time.RFC3339)
 	}
@@ -77,7 +82,7 @@ func (a *app) showCommand() *cobra.Command {
 		}
 		e := a.describe(id, r)
 		for _, line := range [][2]string{{"id", id}, {"role", e.Role}, {"what", a.named(r.Preview)}, {"state", e.State}, {"reason", credential.Display(e.Reason, 200)},
-			{"other", credential.Display(e.Peer, 64)}, {"relay", e.Relay}, {"carried by", carried(r)}, {"until", e.ExpiresAt}} {
+			{"other", credential.Display(e.Peer, 64)}, {"called", credential.Display(e.Label, 64)}, {"relay", e.Relay}, {"carried by", carried(r)}, {"until", e.ExpiresAt}} {
 			if line[1] != "" {
 				a.data("%-10s  %s", line[0], line[1])
 			}

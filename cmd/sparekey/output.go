@@ -36,6 +36,7 @@ type event struct {
 	State     string `json:"state,omitempty"`
 	Reason    string `json:"reason,omitempty"`
 	Peer      string `json:"peer,omitempty"`
+	Label     string `json:"label,omitempty"` // what a receiver calls itself
 	Relay     string `json:"relay,omitempty"`
 	Link      string `json:"link,omitempty"`
 	Path      string `json:"path,omitempty"`
