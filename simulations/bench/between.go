@@ -6,9 +6,10 @@ package main
 // docs/bench.md has more of it.
 var between = map[string]string{
 	"share 1 kB http, fixed":    processes,
-	"share 1 kB https, fixed":   processes + "; with TLS, the handshakes' own work on both sides and the system's roots, read by each device",
+	"share 1 kB https, fixed":   processes + "; with TLS, the handshakes' own work on both sides",
 	"share 100 kB http, fixed":  processes,
 	"share 100 kB https, fixed": processes,
+	"room share 1 kB, fixed":    processes + "; and the key agreements of QUIC's handshake and of the session, one after the other",
 	"share 100 kB http":         slowStart,
 	"share 100 kB https":        slowStart,
 
