@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -101,8 +102,15 @@ func (s *Store) scrubOnce(ctx context.Context) error {
 	return s.db.DeleteRange([]byte{'s'}, []byte{'s' + 1}, pebble.Sync)
 }
 
+// maxPasses is how often a scrub compacts before it is tried again later.
+const maxPasses = 8
+
+var errErasuresLeft = errors.New("erasures are left in tables above the lowest level")
+
 // compact writes spans of keys anew, from the log to the lowest level: there meets
-// every erasure what it has erased, and both go.
+// every erasure what it has erased, and both go. One pass isn't enough where Pebble
+// compacts by itself at that moment: it plans its way down from the levels that hold
+// tables when it is asked, and what arrives deeper meanwhile isn't met.
 func (s *Store) compact(ctx context.Context, all []span) error {
 	before, err := s.fs.List(s.dir)
 	if err != nil {
@@ -112,8 +120,20 @@ func (s *Store) compact(ctx context.Context, all []span) error {
 		return err
 	}
 	fault.Point("disk.scrub", "flushed")
-	for _, k := range all {
-		if err := s.db.Compact(ctx, k.from, k.to, true); err != nil {
+	last, err := s.lastSeq()
+	if err != nil {
+		return err
+	}
+	for left, pass := true, 0; left; pass++ {
+		if pass == maxPasses {
+			return errErasuresLeft
+		}
+		for _, k := range all {
+			if err := s.db.Compact(ctx, k.from, k.to, true); err != nil {
+				return err
+			}
+		}
+		if left, err = s.erasuresLeft(all, last); err != nil {
 			return err
 		}
 	}
@@ -122,6 +142,37 @@ func (s *Store) compact(ctx context.Context, all []span) error {
 		return err
 	}
 	return s.removed(ctx, before)
+}
+
+// lastSeq is the number of the latest change that is in a table.
+func (s *Store) lastSeq() (last uint64, err error) {
+	levels, err := s.db.SSTables()
+	for _, tables := range levels {
+		for _, t := range tables {
+			last = max(last, uint64(t.LargestSeqNum))
+		}
+	}
+	return last, err
+}
+
+// erasuresLeft reports whether a table within the spans, above the lowest level, holds
+// an erasure that may be as old as last. In the lowest one it has nothing beneath it,
+// and what it erased in its own table went when that was written.
+func (s *Store) erasuresLeft(all []span, last uint64) (bool, error) {
+	for _, k := range all {
+		levels, err := s.db.SSTables(pebble.WithProperties(), pebble.WithKeyRangeFilter(k.from, k.to))
+		if err != nil {
+			return false, err
+		}
+		for _, tables := range levels[:len(levels)-1] {
+			for _, t := range tables {
+				if t.Properties.NumDeletions > 0 && uint64(t.SmallestSeqNum) <= last {
+					return true, nil
+				}
+			}
+		}
+	}
+	return false, nil
 }
 
 // removed waits until the logs that were there before, and the tables that are not
