@@ -28,7 +28,6 @@ var rooms = map[string]room{
 	"node/credential": {[]string{"fault"}, "what a credential type has to do"},
 	"relay/wire":      {nil, "a leaf: the relay's bodies, for relay and client"},
 
-
 	"noise":     {[]string{"noise/frame"}, "a frame is all it shares with carriers"},
 	"discovery": {[]string{"noise/frame"}, "a frame is all it shares with the session"},
 
