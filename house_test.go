@@ -77,7 +77,7 @@ var outside = []struct {
 }{
 	{"net/http", []string{"relay", "relay/mailbox", "relay/liar", "cmd/sparekey", "cmd/sparekey-relay"}, "the browser does without it; formats are given an HTTP function"},
 	{"net", []string{"relay", "relay/mailbox", "relay/liar", "node/vault", "discovery/lan", "discovery/lan/beacon", "discovery/lan/quicpath", "simulations/wire", "simulations/programs", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
-	{"os", []string{"relay", "relay/roots", "node/vault", "node/credential", "relay/disk", "simulations/wire", "simulations/programs", "simulations/bench", "simulations/lab", "cmd/sparekey", "cmd/sparekey-relay", "crash", "vectortest", "discovery/lan/quicpath"}, "files belong to the vault, to formats and to stores; quicpath sets a variable that keeps quic-go from printing"},
+	{"os", []string{"relay", "relay/roots", "node/vault", "node/credential", "relay/disk", "simulations/wire", "simulations/programs", "simulations/bench", "simulations/lab", "cmd/sparekey", "cmd/sparekey-relay", "crash", "vectortest", "node/share/sharetest", "discovery/lan/quicpath"}, "files belong to the vault, to formats and to stores; quicpath sets a variable that keeps quic-go from printing"},
 	{"crypto/rand", []string{"relay", "relay/disk", "discovery/lan", "simulations/programs", "simulations/bench", "simulations/lab", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
 	{"github.com/cockroachdb/pebble", []string{"relay/disk"}, "one outside library in one room"},
 	{"github.com/hashicorp/mdns", []string{"discovery/lan/beacon"}, "one outside library in one room"},

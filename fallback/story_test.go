@@ -2,9 +2,6 @@ package fallback
 
 import (
 	"context"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -22,41 +19,29 @@ import (
 // the one before it is gone. They come to the same words, but for what is said piece by
 // piece: a state in between, and that something doesn't open.
 func TestStoriesRunOverAPathThatSwitchesAtEachFrame(t *testing.T) {
-	files, err := filepath.Glob("../node/share/testdata/*.txt")
-	if err != nil || len(files) < 25 {
-		t.Fatalf("%d stories, want 25 or more; %v", len(files), err)
-	}
 	switched := 0
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
+	sharetest.Each(t, "../node/share/testdata", func(t *testing.T, _, story string) {
+		synctest.Test(t, func(t *testing.T) {
+			s := switching{t: t, roads: map[string]*road{}}
+			defer s.stop()
+			if got := sharetest.Play(t, story, sharetest.Way{Carry: s.carry}); told(got) != told(story) {
+				t.Errorf("the story goes another way:\n%s", got)
 			}
-			synctest.Test(t, func(t *testing.T) {
-				s := switching{t: t, roads: map[string]*road{}}
-				defer s.stop()
-				if got := sharetest.Play(t, string(b), sharetest.Way{Carry: s.carry}); told(got) != told(string(b)) {
-					t.Errorf("the story goes another way:\n%s", got)
-				}
-				for _, r := range s.roads {
-					switched += r.n
-				}
-			})
+			for _, r := range s.roads {
+				switched += r.n
+			}
 		})
-	}
+	})
 	if switched < 500 {
 		t.Errorf("%d pieces were carried in all", switched)
 	}
 }
 
-var refusals = regexp.MustCompile(`(?m)^(.*: something did not authenticate|nothing happens)\n`)
-
 // told returns what a story tells of a whole: states that a side goes through one after
 // the other are one change.
 func told(story string) string {
 	var lines []string
-	for line := range strings.Lines(refusals.ReplaceAllString(story, "")) {
+	for line := range strings.Lines(sharetest.WithoutRefusals(story)) {
 		if n := len(lines) - 1; n >= 0 {
 			side, change, ok := strings.Cut(lines[n], ": ")
 			was, is, ok2 := strings.Cut(strings.TrimSpace(change), " → ")

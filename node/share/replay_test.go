@@ -15,7 +15,7 @@ import (
 func sameStory(t *testing.T, story string, way sharetest.Way) (got string) {
 	t.Helper()
 	got = sharetest.Play(t, story, way)
-	if refusals.ReplaceAllString(got, "") != refusals.ReplaceAllString(story, "") {
+	if sharetest.WithoutRefusals(got) != sharetest.WithoutRefusals(story) {
 		t.Errorf("the story goes another way:\n%s", got)
 	}
 	return got
@@ -46,7 +46,7 @@ func TestRPL02FramesOfAnotherShareAreRefusedAndTheShareGoesOn(t *testing.T) {
 	inject := func(_ testing.TB, _, _ string, frames []frame.Frame) [][]frame.Frame {
 		return [][]frame.Frame{slices.Concat(other, renamed(other, frames)), frames}
 	}
-	eachStory(t, func(t *testing.T, _, story string) { sameStory(t, story, sharetest.Way{Carry: inject}) })
+	sharetest.Each(t, "testdata", func(t *testing.T, _, story string) { sameStory(t, story, sharetest.Way{Carry: inject}) })
 }
 
 // renamed gives foreign frames the candidate of the first genuine frame that has one.
@@ -68,7 +68,7 @@ func renamed(foreign, genuine []frame.Frame) (all []frame.Frame) {
 // before. Where the claim was taken back, that is after the next epoch began.
 func TestRPL04WhatWasTakenBackOrRefusedOpensNothingWhenItIsReplayed(t *testing.T) {
 	replayed := map[string]bool{}
-	eachStory(t, func(t *testing.T, file, story string) {
+	sharetest.Each(t, "testdata", func(t *testing.T, file, story string) {
 		var past []frame.Frame
 		sealed := map[string]frame.Frame{}
 		replay := func(t testing.TB, _, to string, frames []frame.Frame) [][]frame.Frame {
@@ -141,7 +141,7 @@ holders: 1
 	if !strings.Contains(got, "did not authenticate") {
 		t.Error("nothing was refused, so nothing was damaged")
 	}
-	eachStory(t, func(t *testing.T, _, story string) { sameStory(t, story, sharetest.Way{Carry: damage(151)}) })
+	sharetest.Each(t, "testdata", func(t *testing.T, _, story string) { sameStory(t, story, sharetest.Way{Carry: damage(151)}) })
 }
 
 // damaged returns what a frame becomes by a change or a cut at every step-th

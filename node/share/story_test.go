@@ -3,8 +3,6 @@ package share_test
 import (
 	"bytes"
 	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +17,7 @@ import (
 // with -update. Together they take every row of both tables.
 func TestStories(t *testing.T) {
 	untaken := share.RecordRows(t)
-	eachStory(t, func(t *testing.T, file, story string) {
+	sharetest.Each(t, "testdata", func(t *testing.T, file, story string) {
 		got := sharetest.Play(t, story, sharetest.Way{})
 		if vectortest.Update() {
 			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
@@ -45,17 +43,8 @@ func TestLIE05EveryFrameDeliveredFiveTimesHasOneEffect(t *testing.T) {
 	fiveTimes := func(_ testing.TB, _, _ string, frames []frame.Frame) [][]frame.Frame {
 		return [][]frame.Frame{slices.Concat(frames, frames), frames, slices.Concat(frames, frames)}
 	}
-	eachStory(t, func(t *testing.T, _, story string) {
-		got := sharetest.Play(t, story, sharetest.Way{Carry: fiveTimes})
-		if refusals.ReplaceAllString(got, "") != refusals.ReplaceAllString(story, "") {
-			t.Errorf("the story goes another way:\n%s", got)
-		}
-	})
+	sharetest.Each(t, "testdata", func(t *testing.T, _, story string) { sameStory(t, story, sharetest.Way{Carry: fiveTimes}) })
 }
-
-// refusals are of frames that don't open: said once each time they come. Where
-// they were all that happened, nothing does.
-var refusals = regexp.MustCompile(`(?m)^(.*: something did not authenticate|nothing happens)\n`)
 
 // TestCRS01KilledAfterEveryStepEachStoryEndsTheSame: whatever a side has not saved
 // it does without.
@@ -77,26 +66,5 @@ func TestStoriesRunOverAStreamOfFrames(t *testing.T) {
 
 // unchanged runs all stories in another way and wants the same words.
 func unchanged(t *testing.T, way sharetest.Way) {
-	eachStory(t, func(t *testing.T, _, story string) {
-		if got := sharetest.Play(t, story, way); got != story {
-			t.Errorf("the story goes another way:\n%s", got)
-		}
-	})
-}
-
-// eachStory calls f with each transcript.
-func eachStory(t *testing.T, f func(t *testing.T, file, story string)) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) < 25 {
-		t.Fatalf("%d stories in testdata, want 25 or more; %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			f(t, file, string(b))
-		})
-	}
+	sharetest.Each(t, "testdata", func(t *testing.T, _, story string) { sharetest.Unchanged(t, story, way) })
 }

@@ -5,10 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -35,25 +32,13 @@ import (
 //   - An ack goes by a direct path beside the mailbox, which takes none.
 //   - No lane is confirmed and no mailbox deleted: a story goes on with who comes late.
 func TestStoriesRunUnchangedAtOneMailbox(t *testing.T) {
-	files, err := filepath.Glob("../../node/share/testdata/*.txt")
-	if err != nil || len(files) < 25 {
-		t.Fatalf("%d stories, want 25 or more; %v", len(files), err)
-	}
 	var sum count
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			m := &mail{t: t, url: serve(t), first: map[frame.Candidate][]frame.Frame{}}
-			defer m.leave()
-			if got := sharetest.Play(t, string(b), sharetest.Way{Carry: m.carry}); got != string(b) {
-				t.Errorf("the story goes another way:\n%s", got)
-			}
-			sum.add(m.count)
-		})
-	}
+	sharetest.Each(t, "../../node/share/testdata", func(t *testing.T, _, story string) {
+		m := &mail{t: t, url: serve(t), first: map[frame.Candidate][]frame.Frame{}}
+		defer m.leave()
+		sharetest.Unchanged(t, story, sharetest.Way{Carry: m.carry})
+		sum.add(m.count)
+	})
 	if sum.pieces < 500 || sum.again < 100 || sum.bridges == 0 || sum.refused == 0 {
 		t.Errorf("in all, %+v", sum)
 	}

@@ -2,8 +2,6 @@ package mailbox
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -15,26 +13,13 @@ import (
 // TestStoriesRunUnchangedOverAMailbox: all transcripts of the share's machines come to
 // the same words when each delivery goes by a mailbox of its own, at a real relay.
 func TestStoriesRunUnchangedOverAMailbox(t *testing.T) {
-	files, err := filepath.Glob("../../node/share/testdata/*.txt")
-	if err != nil || len(files) < 25 {
-		t.Fatalf("%d stories, want 25 or more; %v", len(files), err)
-	}
 	url, carried := serve(t), 0
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			carry := func(_ testing.TB, _, to string, frames []frame.Frame) [][]frame.Frame {
-				carried += len(frames)
-				return [][]frame.Frame{throughMailbox(t, url, to == sharetest.Sender, frames)}
-			}
-			if got := sharetest.Play(t, string(b), sharetest.Way{Carry: carry}); got != string(b) {
-				t.Errorf("the story goes another way:\n%s", got)
-			}
-		})
-	}
+	sharetest.Each(t, "../../node/share/testdata", func(t *testing.T, _, story string) {
+		sharetest.Unchanged(t, story, sharetest.Way{Carry: func(_ testing.TB, _, to string, frames []frame.Frame) [][]frame.Frame {
+			carried += len(frames)
+			return [][]frame.Frame{throughMailbox(t, url, to == sharetest.Sender, frames)}
+		}})
+	})
 	if carried < 500 {
 		t.Errorf("%d frames were carried in all", carried)
 	}

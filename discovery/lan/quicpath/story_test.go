@@ -2,8 +2,6 @@ package quicpath
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -15,24 +13,12 @@ import (
 // All transcripts of the share's machines come to the same words, to the letter,
 // when every frame goes over QUIC between two sockets.
 func TestStoriesRunUnchangedOverQUIC(t *testing.T) {
-	files, err := filepath.Glob("../../../node/share/testdata/*.txt")
-	if err != nil || len(files) < 25 {
-		t.Fatalf("%d stories, want 25 or more; %v", len(files), err)
-	}
 	carried := 0
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r := &roads{t: t, here: open(t), there: open(t), ends: map[string][2]discovery.Path{}}
-			if got := sharetest.Play(t, string(b), sharetest.Way{Carry: r.carry}); got != string(b) {
-				t.Errorf("the story goes another way:\n%s", got)
-			}
-			carried += r.carried
-		})
-	}
+	sharetest.Each(t, "../../../node/share/testdata", func(t *testing.T, _, story string) {
+		r := &roads{t: t, here: open(t), there: open(t), ends: map[string][2]discovery.Path{}}
+		sharetest.Unchanged(t, story, sharetest.Way{Carry: r.carry})
+		carried += r.carried
+	})
 	if carried < 500 {
 		t.Errorf("%d pieces were carried in all", carried)
 	}

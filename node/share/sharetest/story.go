@@ -34,7 +34,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sparekey/sparekey/node/share"
 	"github.com/sparekey/sparekey/noise/frame"
@@ -110,109 +109,11 @@ func Play(t testing.TB, story string, way Way) string {
 
 // command does one command of a story.
 func (w *world) command(f []string) {
-	arg := func(i int) string {
-		if i < len(f) {
-			return f[i]
-		}
-		return ""
-	}
-	name := arg(1)
-	switch f[0] {
-	case "turns":
-		fmt.Sscan(name, &w.turns)
-		w.grants = arg(2)
-	case "share":
-		life := 24 * time.Hour
-		if name != "" {
-			life = w.duration(name)
-		}
-		w.share(life)
-	case "link":
-		w.open(name)
-	case "open":
-		w.open(name)
-		w.toReceiver(name, w.forReceiver(name))
-	case "accept":
-		w.step(name, share.Accept{Claim: w.bytes32(), Label: name, State: nil})
-	case "deliver": // to a receiver what is for it, or from it to the sender
-		if name == Sender {
-			w.toSender(arg(2), w.receivers[arg(2)].Outbox())
-		} else {
-			w.toReceiver(name, w.forReceiver(name))
-		}
-	case "hello":
-		w.toSender(name, w.receivers[name].Outbox()[:1])
-	case "boast":
-		w.toSender(name, w.boast(name, arg(2) != ""))
-	case "keep": // frames of a receiver (or of the sender for it) for later
-		if name == Sender {
-			w.old[Sender] = w.sender.Outbox()
-		} else {
-			w.old[name] = w.receivers[name].Outbox()
-		}
-	case "replay":
-		if name == Sender {
-			w.toReceiver(arg(2), w.old[Sender])
-		} else {
-			w.toSender(name, w.old[name])
-		}
-	case "work":
-		if !w.work(name) {
-			w.log("%s: nothing to do\n", name)
-		}
-	case "run":
-		w.run()
-	case "advance":
-		d := w.duration(name)
-		w.now.Up += d
-		w.now.Wall += d
-		w.wake()
-	case "wall": // only the wall clock jumps
-		w.now.Wall += w.duration(name)
-		w.wake()
-	case "reboot":
-		w.now.Boot[0]++
-		w.now.Up = 0
-		w.wake()
-	case "restart":
-		w.restart(name, w.saved(name))
-	case "backup":
-		w.backups[name] = w.saved(name)
-	case "restore":
-		w.restart(name, w.backups[name])
-	case "hold":
-		w.held[name] = nil
-	case "release":
-		late := w.held[name]
-		delete(w.held, name)
-		for _, f := range late {
-			w.answerTo(name, f)
-		}
-	case "cancel":
-		w.stepSender(share.Cancel{Reason: strings.Join(f[1:], " ")})
-	case "decline":
-		w.step(name, share.Decline{Reason: strings.Join(f[2:], " ")})
-	case "relinquish":
-		w.step(name, share.Relinquish{})
-	case "redirect":
-		w.step(name, share.Redirect{State: []byte("elsewhere")})
-	case "forge":
-		w.event(name, share.Over{Proof: frame.Proof{H: [32]byte{1}}})
-	case "over":
-		w.over(name)
-	case "copied":
-		w.event(name, share.Copied{})
-	case "fails":
-		w.fails(name)
-	case "remaining":
-		w.step(name, share.Remaining{Left: w.duration(arg(2))})
-	case "holders":
-		w.log("holders: %d\n", w.holders())
-	case "owed":
-		w.owed(name)
-	default:
+	do, ok := commands[f[0]]
+	if !ok {
 		w.t.Fatalf("no such command: %v", f)
 	}
+	do(w, f[1:])
 }
 
 // crash starts every side again from what it has saved. Not one whose format has
@@ -226,40 +127,5 @@ func (w *world) crash() {
 		if t, _ := r.Task(); t.Do != share.Provision && r.State != share.Opened && r.State != share.Viewed { // nothing is saved before
 			w.restart(name, w.saved(name))
 		}
-	}
-}
-
-func (w *world) duration(s string) time.Duration {
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return d
-}
-
-func (w *world) wake() {
-	if w.sender.State != "" {
-		w.stepSender(share.Woken{})
-	}
-	for _, n := range w.sorted() {
-		w.step(n, share.Woken{})
-	}
-}
-
-// fails lets the outstanding task of a side fail for good.
-func (w *world) fails(name string) {
-	if name == Sender {
-		t, _ := w.sender.Task()
-		w.stepSender(share.Answered{Key: t.Key, Failed: "the issuer refuses"})
-		return
-	}
-	switch t, _ := w.receivers[name].Task(); t.Do {
-	case share.Ask:
-		w.step(name, share.Answered{Key: t.Key, Failed: "no such lock"})
-	case share.Look:
-		w.step(name, share.Looked{Key: t.Key})
-		w.fails(name)
-	case share.Provision:
-		w.step(name, share.Placed{Key: t.Key, Failed: "the wallet is full"})
 	}
 }

@@ -104,14 +104,21 @@ func (w *world) step(name string, e share.Event) share.Effects {
 	return eff
 }
 
+func (w *world) outbox(name string) []frame.Frame {
+	if name == Sender {
+		return w.sender.Outbox()
+	}
+	return w.receivers[name].Outbox()
+}
+
 // owed says what a side still has for the other one, and for mailboxes.
 func (w *world) owed(name string) {
-	out, d := w.sender.Outbox(), w.sender.Decision()
+	d := w.sender.Decision()
 	if name != Sender {
-		out, d = w.receivers[name].Outbox(), w.receivers[name].Decision()
+		d = w.receivers[name].Decision()
 	}
 	var things []string
-	for _, f := range out {
+	for _, f := range w.outbox(name) {
 		things = append(things, fmt.Sprintf("%v %d", f.Kind(), f.Seq()))
 	}
 	if d.Pinned != (frame.Candidate{}) {
