@@ -13,6 +13,7 @@ import (
 
 	"github.com/sparekey/sparekey/noise"
 	"github.com/sparekey/sparekey/noise/frame"
+	"github.com/sparekey/sparekey/vectortest"
 )
 
 // oneHandshake is all of both sides: keys, offer, opening it, claim, accept.
@@ -78,9 +79,9 @@ const hkdfs = (2+7)*2 +
 	2 + 2 // psk2 and exporter on both sides
 
 func newPrimitives() *primitives {
-	p := &primitives{scalar: counted(1, 32), kem: counted(1, 64), nonce: make([]byte, 12), block: make([]byte, 2048), hkdfs: hkdfs}
+	p := &primitives{scalar: vectortest.Counted(1, 32), kem: vectortest.Counted(1, 64), nonce: make([]byte, 12), block: make([]byte, 2048), hkdfs: hkdfs}
 	p.key = private(p.scalar)
-	p.peer = private(counted(2, 32)).PublicKey()
+	p.peer = private(vectortest.Counted(2, 32)).PublicKey()
 	p.ek = must(mlkem.NewDecapsulationKey768(p.kem)).EncapsulationKey().Bytes()
 	p.aead = must(chacha20poly1305.New(p.scalar))
 	return p

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sparekey/sparekey/noise"
 	"github.com/sparekey/sparekey/noise/frame"
+	"github.com/sparekey/sparekey/vectortest"
 )
 
 // agree wants two sessions that are each other's counterpart.
@@ -386,13 +387,13 @@ func TestAKeyThatIsNotThereIsAnError(t *testing.T) {
 	if _, err := dh.GenerateKeypair(nil); err == nil {
 		t.Error("no ephemeral key is made up")
 	}
-	point := private(counted(1, 32)).PublicKey().Bytes()
+	point := private(vectortest.Counted(1, 32)).PublicKey().Bytes()
 	for _, handle := range []string{"s", "e", "", "x"} {
 		if _, err := dh.DH([]byte(handle), point); err == nil {
 			t.Errorf("key %q gives no product", handle)
 		}
 	}
-	dh, _ = noise.DH(nil, private(counted(1, 32)))
+	dh, _ = noise.DH(nil, private(vectortest.Counted(1, 32)))
 	if _, err := dh.DH([]byte("e"), point[:31]); err == nil {
 		t.Error("31 bytes are no point")
 	}

@@ -2,7 +2,6 @@ package noise_test
 
 import (
 	"bytes"
-	"encoding/hex"
 	"encoding/json"
 	"os"
 	"slices"
@@ -11,22 +10,14 @@ import (
 	flynn "github.com/flynn/noise"
 
 	"github.com/sparekey/sparekey/noise"
+	"github.com/sparekey/sparekey/vectortest"
 )
 
-type hexBytes []byte
-
-func (h *hexBytes) UnmarshalText(b []byte) (err error) {
-	*h, err = hex.DecodeString(string(b))
-	return err
-}
-
-func (h hexBytes) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(h)), nil }
-
 type publishedHandshake struct {
-	Prologue, PSK, Static hexBytes
-	Initiator             hexBytes `json:"initiator ephemeral"`
-	Responder             hexBytes `json:"responder ephemeral"`
-	Messages              []struct{ Payload, Ciphertext hexBytes }
+	Prologue, PSK, Static vectortest.Hex
+	Initiator             vectortest.Hex `json:"initiator ephemeral"`
+	Responder             vectortest.Hex `json:"responder ephemeral"`
+	Messages              []struct{ Payload, Ciphertext vectortest.Hex }
 }
 
 func published(t *testing.T) []publishedHandshake {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sparekey/sparekey/noise"
 	"github.com/sparekey/sparekey/noise/frame"
+	"github.com/sparekey/sparekey/vectortest"
 )
 
 // asRefusal gives the refusals of parse and check proof the class of the others.
@@ -47,7 +48,7 @@ func makeVectors(t *testing.T) *vectors {
 	r.a = makeShare(t, "A", 0x00, "the preview of share A")
 	r.b = makeShare(t, "B", 0x40, "")
 	r.v.Shares = []vectorShare{r.a, r.b}
-	cpace := [32]byte(counted(0x80, 32))
+	cpace := [32]byte(vectortest.Counted(0x80, 32))
 	r.v.Offers = []vectorOffer{
 		makeOffer(t, r.a, 0, nil), makeOffer(t, r.a, 1, nil),
 		makeOffer(t, r.b, 0, nil), makeOffer(t, r.b, 1<<40, &cpace),
@@ -79,9 +80,9 @@ func (r *recipe) add(c vectorCase) { r.v.Cases = append(r.v.Cases, c) }
 func (r *recipe) parse() {
 	c, none := frame.Candidate{1, 2, 3, 4, 5, 6, 7, 8}, frame.Candidate{}
 	seal := make([]byte, frame.SealSize)
-	good := func(name string, f frame.Frame) { r.add(vectorCase{Do: "parse", Name: name, Frame: hexBytes(f)}) }
+	good := func(name string, f frame.Frame) { r.add(vectorCase{Do: "parse", Name: name, Frame: vectortest.Hex(f)}) }
 	bad := func(name, why string, f frame.Frame) {
-		r.add(vectorCase{Do: "parse", Name: name, Refuse: why, Frame: hexBytes(f), reason: "malformed frame"})
+		r.add(vectorCase{Do: "parse", Name: name, Refuse: why, Frame: vectortest.Hex(f), reason: "malformed frame"})
 	}
 	good("data", frame.New(frame.Data, c, 1<<63, seal))
 	good("a shut", frame.Shut(c))
@@ -122,12 +123,12 @@ func (r *recipe) sizes() {
 }
 
 func (r *recipe) readStream() {
-	a := frame.New(frame.Data, frame.Candidate{1, 2, 3, 4, 5, 6, 7, 8}, 7, counted(0, frame.SealSize))
+	a := frame.New(frame.Data, frame.Candidate{1, 2, 3, 4, 5, 6, 7, 8}, 7, vectortest.Counted(0, frame.SealSize))
 	b := frame.Shut(frame.Candidate{1, 2, 3, 4, 5, 6, 7, 8})
 	good := func(name string, stream []byte, frames ...frame.Frame) {
 		c := vectorCase{Do: "read stream", Name: name, Stream: stream}
 		for _, f := range frames {
-			c.Frames = append(c.Frames, hexBytes(f))
+			c.Frames = append(c.Frames, vectortest.Hex(f))
 		}
 		r.add(c)
 	}
@@ -175,7 +176,7 @@ func (r *recipe) openOffer() {
 	bad("truncated", "not a size that a frame has", "size", vectorCase{Frame: f[:len(f)-1]})
 	bad("longer", "not a size that a frame has", "size", vectorCase{Frame: append(bytes.Clone(f), 0)})
 	wrongKind := frame.New(frame.Data, frame.Candidate{1}, 0, frame.Frame(f).Sealed())
-	bad("wrong kind", "not an offer", "kind", vectorCase{Frame: hexBytes(wrongKind)})
+	bad("wrong kind", "not an offer", "kind", vectorCase{Frame: vectortest.Hex(wrongKind)})
 }
 
 // openForgedOffer has what any holder of the link can seal.
@@ -185,7 +186,7 @@ func (r *recipe) openForgedOffer() {
 		o := r.offerOpened
 		o.Preview = bytes.Clone(o.Preview)
 		change(&o)
-		r.add(vectorCase{Do: "open offer", Name: name, Refuse: why, Share: "A", Frame: hexBytes(sealOffer(s, o)), reason: reason})
+		r.add(vectorCase{Do: "open offer", Name: name, Refuse: why, Share: "A", Frame: vectortest.Hex(sealOffer(s, o)), reason: reason})
 	}
 	bad("preview changed", "the id commits to the preview", "not those", func(o *noise.Offer) { o.Preview[0] ^= 1 })
 	bad("X25519 key changed", "the id commits to the key", "not those", func(o *noise.Offer) { copy(o.X25519[:], r.b.X25519) })
@@ -200,7 +201,7 @@ func (r *recipe) openForgedOffer() {
 	plain := offerPlain(r.offerOpened)
 	layout := func(name, why, reason string, padded []byte) {
 		f := sealPadded(s.OfferKey, frame.Offer, frame.Candidate{}, 0, make([]byte, 16), padded)
-		r.add(vectorCase{Do: "open offer", Name: name, Refuse: why, Share: "A", Frame: hexBytes(f), reason: reason})
+		r.add(vectorCase{Do: "open offer", Name: name, Refuse: why, Share: "A", Frame: vectortest.Hex(f), reason: reason})
 	}
 	layout("wrong padding", "0x80 is missing", "padding", append(bytes.Clone(plain), make([]byte, 2048-len(plain))...))
 	layout("padded too far", "2048 would do", "padding", append(pad(plain), make([]byte, 2048)...))
@@ -226,7 +227,7 @@ func (r *recipe) openOwnOffer() {
 		copy(o.Message1[32:], st.encrypt(nil))
 		r.add(vectorCase{
 			Do: "open offer", Name: name, Refuse: why, Share: "A", ID: s.ID[:],
-			Frame: hexBytes(sealOffer(s, o)), reason: reason,
+			Frame: vectortest.Hex(sealOffer(s, o)), reason: reason,
 		})
 	}
 	for i, p := range lowOrder(r.t) {
@@ -250,11 +251,11 @@ func (r *recipe) accept() {
 			c.Share = "A"
 		}
 		if c.Frame == nil {
-			c.Frame = hexBytes(f)
+			c.Frame = vectortest.Hex(f)
 		}
 		r.add(c)
 	}
-	renamed := func(message2 []byte) vectorCase { return vectorCase{Frame: hexBytes(named(message2))} }
+	renamed := func(message2 []byte) vectorCase { return vectorCase{Frame: vectortest.Hex(named(message2))} }
 	const unfit = "does not fit"
 	bad("wrong epoch", "the prologue has the epoch", unfit, vectorCase{Epoch: 1})
 	bad("wrong psk", "the keys differ", unfit, vectorCase{PSK: flipped(r.a.PSK, 0)})
@@ -269,7 +270,7 @@ func (r *recipe) accept() {
 	bad("swapped ML-KEM ciphertext, renamed", "psk2 differs", unfit, renamed(slices.Concat(other[:1088], f.Sealed()[1088:])))
 	bad("truncated, renamed", "message 2 has 1136 bytes", "size", renamed(f.Sealed()[:1135]))
 	bad("longer, renamed", "message 2 has 1136 bytes", "size", renamed(append(bytes.Clone(f.Sealed()), 0)))
-	bad("wrong kind", "not a handshake", "kind", vectorCase{Frame: hexBytes(frame.New(frame.Data, f.Candidate(), 0, f.Sealed()))})
+	bad("wrong kind", "not a handshake", "kind", vectorCase{Frame: vectortest.Hex(frame.New(frame.Data, f.Candidate(), 0, f.Sealed()))})
 }
 
 // acceptOtherProtocol has peers that know the link and do one thing otherwise.
@@ -280,9 +281,9 @@ func (r *recipe) acceptOtherProtocol() {
 		st := x.begin(s, 0, o.X25519[:])
 		x.e(st, o.Message1[:32])
 		copy(o.Message1[32:], st.encrypt(nil))
-		_, f, err := x.claim(s, o, counted(0x60, 32), make([]byte, 32))
+		_, f, err := x.claim(s, o, vectortest.Counted(0x60, 32), make([]byte, 32))
 		ok(r.t, err, "such a peer writes its message 2")
-		r.add(vectorCase{Do: "accept", Name: name, Refuse: why, Share: "A", Frame: hexBytes(f), reason: reason})
+		r.add(vectorCase{Do: "accept", Name: name, Refuse: why, Share: "A", Frame: vectortest.Hex(f), reason: reason})
 	}
 	const unfit = "does not fit"
 	bad("no first psk", "the psk token of message 1 is missing", unfit, rules{noPSK0: true})
@@ -299,21 +300,21 @@ func (r *recipe) acceptOtherProtocol() {
 
 func (r *recipe) open() {
 	const do = "open"
-	good := func(name, by string, f frame.Frame, ack uint64, body hexBytes) {
-		r.add(vectorCase{Do: do, Name: name, Session: "A0", By: by, Frame: hexBytes(f), Ack: &ack, Body: &body})
+	good := func(name, by string, f frame.Frame, ack uint64, body vectortest.Hex) {
+		r.add(vectorCase{Do: do, Name: name, Session: "A0", By: by, Frame: vectortest.Hex(f), Ack: &ack, Body: &body})
 	}
 	seal := func(s noise.Session, k frame.Kind, seq, ack uint64, body []byte) frame.Frame {
-		f, err := s.Seal(bytes.NewReader(counted(0xa0+byte(seq), 16)), k, seq, ack, body)
+		f, err := s.Seal(bytes.NewReader(vectortest.Counted(0xa0+byte(seq), 16)), k, seq, ack, body)
 		ok(r.t, err, "a frame")
 		return f
 	}
 	f := seal(r.receiver, frame.Data, 1, 0, []byte("the claim"))
 	good("the receiver's first frame", "sender", f, 0, []byte("the claim"))
 	good("the sender's first frame", "receiver", seal(r.sender, frame.Data, 0, 2, []byte("the grant")), 2, []byte("the grant"))
-	good("an empty body", "receiver", seal(r.sender, frame.Data, 1<<63, 1<<62, nil), 1<<62, hexBytes{})
+	good("an empty body", "receiver", seal(r.sender, frame.Data, 1<<63, 1<<62, nil), 1<<62, vectortest.Hex{})
 	good("the longest body of the first size", "receiver", seal(r.sender, frame.Data, 3, 2, make([]byte, 247)), 2, make([]byte, 247))
 	good("the shortest body of the second", "receiver", seal(r.sender, frame.Data, 4, 2, make([]byte, 248)), 2, make([]byte, 248))
-	good("an ack", "sender", seal(r.receiver, frame.Ack, 5, 5, nil), 5, hexBytes{})
+	good("an ack", "sender", seal(r.receiver, frame.Ack, 5, 5, nil), 5, vectortest.Hex{})
 
 	bad := func(name, why, reason string, f []byte) {
 		r.add(vectorCase{Do: do, Name: name, Refuse: why, Session: "A0", By: "sender", Frame: f, reason: reason})
@@ -338,7 +339,7 @@ func (r *recipe) open() {
 func (r *recipe) openOtherLayout() {
 	bad := func(name, why, reason string, k frame.Kind, seq uint64, padded []byte) {
 		f := sealPadded(r.receiver.SealKey, k, r.receiver.Candidate, seq, make([]byte, 16), padded)
-		r.add(vectorCase{Do: "open", Name: name, Refuse: why, Session: "A0", By: "sender", Frame: hexBytes(f), reason: reason})
+		r.add(vectorCase{Do: "open", Name: name, Refuse: why, Session: "A0", By: "sender", Frame: vectortest.Hex(f), reason: reason})
 	}
 	plain := withAck(0, []byte("body"))
 	bad("wrong padding: zeros only", "0x80 is missing", "padding", frame.Data, 1, make([]byte, 256))

@@ -24,60 +24,60 @@ type vectors struct {
 
 // A vectorShare is a share's fixed input and all that derives from it.
 type vectorShare struct {
-	Name       string   `json:"name"`
-	LinkSecret hexBytes `json:"link secret"`
-	Seed       hexBytes `json:"seed"`
-	Preview    hexBytes `json:"preview"`
+	Name       string         `json:"name"`
+	LinkSecret vectortest.Hex `json:"link secret"`
+	Seed       vectortest.Hex `json:"seed"`
+	Preview    vectortest.Hex `json:"preview"`
 
-	X25519Private hexBytes `json:"x25519 private"`
-	X25519        hexBytes `json:"x25519 public"`
-	MLKEMSeed     hexBytes `json:"ml-kem seed"`
-	MLKEM         hexBytes `json:"ml-kem public"`
-	Over          hexBytes `json:"over"`
-	Sender        hexBytes `json:"sender capability"`
-	H             hexBytes `json:"h"`
-	C             hexBytes `json:"c"`
-	ID            hexBytes `json:"id"`
-	IDText        string   `json:"id in a link"`
+	X25519Private vectortest.Hex `json:"x25519 private"`
+	X25519        vectortest.Hex `json:"x25519 public"`
+	MLKEMSeed     vectortest.Hex `json:"ml-kem seed"`
+	MLKEM         vectortest.Hex `json:"ml-kem public"`
+	Over          vectortest.Hex `json:"over"`
+	Sender        vectortest.Hex `json:"sender capability"`
+	H             vectortest.Hex `json:"h"`
+	C             vectortest.Hex `json:"c"`
+	ID            vectortest.Hex `json:"id"`
+	IDText        string         `json:"id in a link"`
 
-	PSK        hexBytes `json:"psk"`
-	OfferKey   hexBytes `json:"offer key"`
-	View       hexBytes `json:"view"`
-	Topic      hexBytes `json:"topic"`
-	Path       hexBytes `json:"path"`
-	Unattended hexBytes `json:"unattended"`
+	PSK        vectortest.Hex `json:"psk"`
+	OfferKey   vectortest.Hex `json:"offer key"`
+	View       vectortest.Hex `json:"view"`
+	Topic      vectortest.Hex `json:"topic"`
+	Path       vectortest.Hex `json:"path"`
+	Unattended vectortest.Hex `json:"unattended"`
 }
 
 // A vectorOffer is one epoch's offer, made from a share.
 type vectorOffer struct {
-	Share     string   `json:"share"`
-	Epoch     uint64   `json:"epoch"`
-	CPace     hexBytes `json:"cpace,omitempty"`
-	Ephemeral hexBytes `json:"ephemeral private"`
-	Prologue  hexBytes `json:"prologue"`
-	Message1  hexBytes `json:"message 1"`
-	Plaintext hexBytes `json:"plaintext"` // before padding
-	Salt      hexBytes `json:"salt"`
-	Frame     hexBytes `json:"frame"`
+	Share     string         `json:"share"`
+	Epoch     uint64         `json:"epoch"`
+	CPace     vectortest.Hex `json:"cpace,omitempty"`
+	Ephemeral vectortest.Hex `json:"ephemeral private"`
+	Prologue  vectortest.Hex `json:"prologue"`
+	Message1  vectortest.Hex `json:"message 1"`
+	Plaintext vectortest.Hex `json:"plaintext"` // before padding
+	Salt      vectortest.Hex `json:"salt"`
+	Frame     vectortest.Hex `json:"frame"`
 }
 
 // A vectorSession is one candidate on an offer.
 type vectorSession struct {
-	Name      string   `json:"name"`
-	Share     string   `json:"share"`
-	Epoch     uint64   `json:"epoch"`
-	Ephemeral hexBytes `json:"ephemeral private"`
-	Random    hexBytes `json:"ml-kem randomness"`
+	Name      string         `json:"name"`
+	Share     string         `json:"share"`
+	Epoch     uint64         `json:"epoch"`
+	Ephemeral vectortest.Hex `json:"ephemeral private"`
+	Random    vectortest.Hex `json:"ml-kem randomness"`
 
-	PSK2       hexBytes            `json:"psk2"`
-	Hash       hexBytes            `json:"handshake hash"`
-	Candidate  hexBytes            `json:"candidate"`
-	Handshake  hexBytes            `json:"handshake frame"`
-	SenderKey  hexBytes            `json:"sender to receiver"`
-	RecvKey    hexBytes            `json:"receiver to sender"`
-	Exporter   hexBytes            `json:"exporter secret"`
-	Exports    map[string]hexBytes `json:"exports"`
-	TakenFrame hexBytes            `json:"taken frame"`
+	PSK2       vectortest.Hex            `json:"psk2"`
+	Hash       vectortest.Hex            `json:"handshake hash"`
+	Candidate  vectortest.Hex            `json:"candidate"`
+	Handshake  vectortest.Hex            `json:"handshake frame"`
+	SenderKey  vectortest.Hex            `json:"sender to receiver"`
+	RecvKey    vectortest.Hex            `json:"receiver to sender"`
+	Exporter   vectortest.Hex            `json:"exporter secret"`
+	Exports    map[string]vectortest.Hex `json:"exports"`
+	TakenFrame vectortest.Hex            `json:"taken frame"`
 }
 
 // A vectorSize is how long a body may be for its frame to have a size: one byte
@@ -94,33 +94,24 @@ type vectorCase struct {
 	Name   string `json:"name"`             // what is special about it
 	Refuse string `json:"refuse,omitempty"` // why it must fail; absent: it must succeed
 
-	Share    string   `json:"share,omitempty"`
-	Epoch    uint64   `json:"epoch,omitempty"`     // the sender's, in accept
-	ID       hexBytes `json:"id,omitempty"`        // in place of the share's
-	PSK      hexBytes `json:"psk,omitempty"`       // in place of the share's
-	OfferKey hexBytes `json:"offer key,omitempty"` // in place of the share's
-	Session  string   `json:"session,omitempty"`
-	By       string   `json:"by,omitempty"` // whose session opens: sender or receiver
-	Frame    hexBytes `json:"frame,omitempty"`
-	H        hexBytes `json:"h,omitempty"`
-	Over     hexBytes `json:"over,omitempty"`
-	Stream   hexBytes `json:"stream,omitempty"`
+	Share    string         `json:"share,omitempty"`
+	Epoch    uint64         `json:"epoch,omitempty"`     // the sender's, in accept
+	ID       vectortest.Hex `json:"id,omitempty"`        // in place of the share's
+	PSK      vectortest.Hex `json:"psk,omitempty"`       // in place of the share's
+	OfferKey vectortest.Hex `json:"offer key,omitempty"` // in place of the share's
+	Session  string         `json:"session,omitempty"`
+	By       string         `json:"by,omitempty"` // whose session opens: sender or receiver
+	Frame    vectortest.Hex `json:"frame,omitempty"`
+	H        vectortest.Hex `json:"h,omitempty"`
+	Over     vectortest.Hex `json:"over,omitempty"`
+	Stream   vectortest.Hex `json:"stream,omitempty"`
 
-	Frames []hexBytes `json:"frames,omitempty"` // what read stream gives
+	Frames []vectortest.Hex `json:"frames,omitempty"` // what read stream gives
 
-	Ack  *uint64   `json:"ack,omitempty"`  // what open gives
-	Body *hexBytes `json:"body,omitempty"` // what open gives
+	Ack  *uint64         `json:"ack,omitempty"`  // what open gives
+	Body *vectortest.Hex `json:"body,omitempty"` // what open gives
 
 	reason string // what this implementation's error says
-}
-
-// counted returns n bytes that count up from start: fixed input that is easily seen.
-func counted(start byte, n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = start + byte(i)
-	}
-	return b
 }
 
 func (s vectorShare) secrets() noise.Secrets {
@@ -132,7 +123,7 @@ func (s vectorShare) keys() *noise.Keys { return noise.NewKeys([32]byte(s.Seed))
 // makeShare fills a share in by the second implementation, and holds the package to it.
 func makeShare(t *testing.T, name string, start byte, preview string) vectorShare {
 	t.Helper()
-	s := vectorShare{Name: name, LinkSecret: counted(start, 16), Seed: counted(start+16, 32), Preview: hexBytes(preview)}
+	s := vectorShare{Name: name, LinkSecret: vectortest.Counted(start, 16), Seed: vectortest.Counted(start+16, 32), Preview: vectortest.Hex(preview)}
 	peer := newPeerSender([32]byte(s.Seed), 0)
 	s.X25519Private = hkdf256(s.Seed, nil, "sparekey v1 x25519", 32)
 	s.X25519 = peer.public()
@@ -142,7 +133,7 @@ func makeShare(t *testing.T, name string, start byte, preview string) vectorShar
 	s.Sender = hkdf256(s.Seed, nil, "sparekey v1 sender", 32)
 	id, h, c := peer.commit([32]byte(s.Over), s.Preview)
 	s.ID, s.H, s.C, s.IDText = id[:], h[:], c[:], id.String()
-	for label, to := range map[string]*hexBytes{
+	for label, to := range map[string]*vectortest.Hex{
 		"psk": &s.PSK, "offer key": &s.OfferKey, "view": &s.View,
 		"topic": &s.Topic, "path": &s.Path, "unattended": &s.Unattended,
 	} {
@@ -173,7 +164,7 @@ func makeOffer(t *testing.T, s vectorShare, epoch uint64, cpace *[32]byte) vecto
 	sum := sha256.Sum256(v.Plaintext)
 	info := append(append([]byte("sparekey v1 offer salt"), v.Prologue[27:]...), sum[:]...)
 	v.Salt = hkdf256(s.Seed, nil, string(info), 16)
-	v.Frame = hexBytes(sealPadded([32]byte(s.OfferKey), frame.Offer, frame.Candidate{}, epoch, v.Salt, pad(v.Plaintext)))
+	v.Frame = vectortest.Hex(sealPadded([32]byte(s.OfferKey), frame.Offer, frame.Candidate{}, epoch, v.Salt, pad(v.Plaintext)))
 	if !bytes.Equal(v.Frame, f) {
 		t.Fatal("the package offers what the second implementation does")
 	}
@@ -182,7 +173,7 @@ func makeOffer(t *testing.T, s vectorShare, epoch uint64, cpace *[32]byte) vecto
 
 func makeSession(t *testing.T, name string, s vectorShare, epoch uint64, start byte) (vectorSession, noise.Session, noise.Session) {
 	t.Helper()
-	v := vectorSession{Name: name, Share: s.Name, Epoch: epoch, Ephemeral: counted(start, 32), Random: make([]byte, 32)}
+	v := vectorSession{Name: name, Share: s.Name, Epoch: epoch, Ephemeral: vectortest.Counted(start, 32), Random: make([]byte, 32)}
 	v.Random[0] = start
 	o := must(noise.OpenOffer(s.secrets(), frame.Frame(makeOffer(t, s, epoch, nil).Frame)))
 	peer, hello, err := rules{}.claim(s.secrets(), o, v.Ephemeral, v.Random)
@@ -197,14 +188,14 @@ func makeSession(t *testing.T, name string, s vectorShare, epoch uint64, start b
 	ok(t, err, "the sender accepts")
 	agree(t, sender, receiver)
 
-	v.PSK2, v.Hash, v.Candidate, v.Handshake = peer.psk2, peer.hash, receiver.Candidate[:], hexBytes(hello)
+	v.PSK2, v.Hash, v.Candidate, v.Handshake = peer.psk2, peer.hash, receiver.Candidate[:], vectortest.Hex(hello)
 	v.SenderKey, v.RecvKey, v.Exporter = receiver.OpenKey[:], receiver.SealKey[:], receiver.Exporter[:]
-	v.Exports = map[string]hexBytes{}
+	v.Exports = map[string]vectortest.Hex{}
 	for _, label := range []string{"code", "pin", "contact", "path"} {
 		v.Exports[label] = expand256(v.Exporter, "sparekey v1 export "+label, 32)
 		same(t, sender.Export(label), [32]byte(v.Exports[label]), "the package exports alike")
 	}
-	v.TakenFrame = hexBytes(taken(sender))
+	v.TakenFrame = vectortest.Hex(taken(sender))
 	if !bytes.Equal(v.TakenFrame, sender.Taken()) {
 		t.Fatal("the package's taken is that of the second implementation")
 	}
@@ -293,7 +284,7 @@ func (c vectorCase) readStream() error {
 	if err != nil {
 		return asRefusal(err)
 	}
-	if !slices.EqualFunc(frames, c.Frames, func(f frame.Frame, want hexBytes) bool { return bytes.Equal(f, want) }) {
+	if !slices.EqualFunc(frames, c.Frames, func(f frame.Frame, want vectortest.Hex) bool { return bytes.Equal(f, want) }) {
 		return fmt.Errorf("read as %x", frames)
 	}
 	return nil

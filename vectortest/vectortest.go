@@ -18,6 +18,7 @@ package vectortest
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"os"
@@ -74,4 +75,25 @@ func MostAreRefused[C any](t *testing.T, cases []C, refused func(C) bool) {
 	if n*2 <= len(cases) {
 		t.Errorf("most cases must be refused: %d of %d are", n, len(cases))
 	}
+}
+
+// Hex are bytes that stand in a file in hex.
+type Hex []byte
+
+// UnmarshalText reads hex.
+func (h *Hex) UnmarshalText(text []byte) (err error) {
+	*h, err = hex.DecodeString(string(text))
+	return err
+}
+
+// MarshalText writes hex.
+func (h Hex) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h), nil }
+
+// Counted returns n bytes that count up from start: fixed input that is easily seen.
+func Counted(start byte, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = start + byte(i)
+	}
+	return b
 }

@@ -2,7 +2,6 @@ package lan
 
 import (
 	"bytes"
-	"encoding/hex"
 	"net/netip"
 	"slices"
 	"testing"
@@ -22,21 +21,21 @@ type vectors struct {
 
 // A vectorTag is what a side is asked for.
 type vectorTag struct {
-	Topic string `json:"topic"`
-	Role  string `json:"role"`
-	Tag   string `json:"tag"`
-	Name  string `json:"name"`
+	Topic vectortest.Hex `json:"topic"`
+	Role  string         `json:"role"`
+	Tag   vectortest.Hex `json:"tag"`
+	Name  string         `json:"name"`
 }
 
 // A vectorText is an answer's text, of the side with this role.
 type vectorText struct {
-	Name      string   `json:"name"`
-	Topic     string   `json:"topic"`
-	Path      string   `json:"path"`
-	Role      string   `json:"role"`
-	Text      string   `json:"text"`
-	Addresses []string `json:"addresses"`
-	Refuse    string   `json:"refuse,omitempty"` // why it is void
+	Name      string         `json:"name"`
+	Topic     vectortest.Hex `json:"topic"`
+	Path      vectortest.Hex `json:"path"`
+	Role      string         `json:"role"`
+	Text      vectortest.Hex `json:"text"`
+	Addresses []string       `json:"addresses"`
+	Refuse    string         `json:"refuse,omitempty"` // why it is void
 }
 
 const vectorsAbout = "Test vectors of the room's tags and texts, version 1. discovery/lan/PROTOCOL.md tells how to read them. " +
@@ -55,14 +54,14 @@ var (
 func TestVectors(t *testing.T) {
 	read := vectortest.Published(t, makeVectors(t))
 	for _, v := range read.Tags {
-		tag := tagOf(key(t, v.Topic), roles[v.Role])
-		if hex.EncodeToString(tag[:]) != v.Tag || "_"+tag.String()+"._udp.local." != v.Name {
+		tag := tagOf([32]byte(v.Topic), roles[v.Role])
+		if !bytes.Equal(tag[:], v.Tag) || "_"+tag.String()+"._udp.local." != v.Name {
 			t.Errorf("the tag of a %s is %x, %s", v.Role, tag, tag)
 		}
 	}
 	for _, v := range read.Texts {
-		m := discovery.Meeting{Topic: key(t, v.Topic), Key: key(t, v.Path)}
-		all, ok := newSealer(m, roles[v.Role]).open(unhex(t, v.Text))
+		m := discovery.Meeting{Topic: [32]byte(v.Topic), Key: [32]byte(v.Path)}
+		all, ok := newSealer(m, roles[v.Role]).open(v.Text)
 		if ok != (v.Refuse == "") {
 			t.Errorf("%s: opened %v; want it refused for: %q", v.Name, ok, v.Refuse)
 		}
@@ -80,17 +79,6 @@ func texts(all []netip.AddrPort) (out []string) {
 	return out
 }
 
-func unhex(t *testing.T, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func key(t *testing.T, s string) [32]byte { return [32]byte(unhex(t, s)) }
-
 // sealPlain seals what may be no addresses at all.
 func sealPlain(s sealer, plain []byte) []byte {
 	nonce := bytes.Repeat([]byte{0x42}, chacha20poly1305.NonceSizeX)
@@ -101,12 +89,12 @@ func makeVectors(t *testing.T) vectors {
 	v := vectors{About: vectorsAbout}
 	for _, r := range []discovery.Role{discovery.Sender, discovery.Receiver} {
 		tag := tagOf(vectorTopic, r)
-		v.Tags = append(v.Tags, vectorTag{hex.EncodeToString(vectorTopic[:]), r.String(), hex.EncodeToString(tag[:]), "_" + tag.String() + "._udp.local."})
+		v.Tags = append(v.Tags, vectorTag{vectorTopic[:], r.String(), tag[:], "_" + tag.String() + "._udp.local."})
 	}
 	m := discovery.Meeting{Topic: vectorTopic, Key: vectorPath}
 	padded := func(b ...byte) []byte { return append(b, make([]byte, plainSize-len(b))...) }
 	add := func(name string, text []byte, refuse string, addresses ...string) {
-		v.Texts = append(v.Texts, vectorText{name, hex.EncodeToString(vectorTopic[:]), hex.EncodeToString(vectorPath[:]), "sender", hex.EncodeToString(text), addresses, refuse})
+		v.Texts = append(v.Texts, vectorText{name, vectorTopic[:], vectorPath[:], "sender", text, addresses, refuse})
 	}
 	sealed := func(b ...byte) []byte { return sealPlain(newSealer(m, discovery.Sender), b) }
 	v4, v6 := []byte{4, 192, 0, 2, 7, 0x10, 0xe1}, append([]byte{6, 0xfe, 0x80, 15: 0, 16: 9}, 0x10, 0xe1)

@@ -145,15 +145,6 @@ func sayBody(b share.Body) vectorBody {
 	return v
 }
 
-// counted returns n bytes that count up from start.
-func counted(start byte, n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = start + byte(i)
-	}
-	return b
-}
-
 func makeVectors() vectors {
 	v := vectors{About: vectorsAbout}
 	v.goodBodies()
@@ -175,13 +166,13 @@ func makeVectors() vectors {
 
 func (v *vectors) goodBodies() {
 	type m = map[any]any
-	proof := &frame.Proof{H: [32]byte(counted(0x20, 32)), Over: [32]byte(counted(0x60, 32))}
+	proof := &frame.Proof{H: [32]byte(vectortest.Counted(0x20, 32)), Over: [32]byte(vectortest.Counted(0x60, 32))}
 	add := func(name string, b share.Body) {
 		said := sayBody(b)
 		v.Bodies = append(v.Bodies, vectorCase{Name: name, CBOR: hex.EncodeToString(share.EncodeBody(b)), Exact: true, Body: &said})
 	}
-	add("claim", share.Body{Word: 1, Claim: counted(0, 32)})
-	add("claim with a label", share.Body{Word: 1, Claim: counted(0, 32), Label: "bens Läptop"})
+	add("claim", share.Body{Word: 1, Claim: vectortest.Counted(0, 32)})
+	add("claim with a label", share.Body{Word: 1, Claim: vectortest.Counted(0, 32), Label: "bens Läptop"})
 	add("message", share.Body{Word: 2, Piece: []byte("hello")})
 	add("message of no bytes", share.Body{Word: 2})
 	add("message that grants, more follows", share.Body{Word: 2, Piece: []byte("half a"), More: true, Grants: true})
@@ -205,9 +196,9 @@ func (v *vectors) goodBodies() {
 	lenient("keys in another order", "a20761780104", share.Body{Word: 4, Reason: "x"})
 	lenient("false, written out", "a2010305f4", share.Body{Word: 3})
 	lenient("provisioned, with a reason, which is none of its keys", "a20103076178", share.Body{Word: 3})
-	lenient("a claim with a piece and a proof", raw(m{1: 1, 2: counted(0, 32), 4: []byte("x"), 5: true, 6: true, 8: m{1: proof.H[:], 2: proof.Over[:]}}),
-		share.Body{Word: 1, Claim: counted(0, 32)})
-	lenient("a message with a hash of 31 bytes and a reason", raw(m{1: 2, 2: counted(0, 31), 4: []byte("hello"), 7: "x"}), share.Body{Word: 2, Piece: []byte("hello")})
+	lenient("a claim with a piece and a proof", raw(m{1: 1, 2: vectortest.Counted(0, 32), 4: []byte("x"), 5: true, 6: true, 8: m{1: proof.H[:], 2: proof.Over[:]}}),
+		share.Body{Word: 1, Claim: vectortest.Counted(0, 32)})
+	lenient("a message with a hash of 31 bytes and a reason", raw(m{1: 2, 2: vectortest.Counted(0, 31), 4: []byte("hello"), 7: "x"}), share.Body{Word: 2, Piece: []byte("hello")})
 	lenient("relinquish with a reason", raw(m{1: 5, 7: "x"}), share.Body{Word: 5})
 	lenient("the largest key", "a201031b7fffffffffffffff00", share.Body{Word: 3})
 	lenient("a key of 2^63 in an unknown key", "a201031863a11b800000000000000000", share.Body{Word: 3})
@@ -232,7 +223,7 @@ func raw(m map[any]any) string {
 
 func (v *vectors) badBodies() {
 	type m = map[any]any
-	h, over, claim := counted(0x20, 32), counted(0x60, 32), counted(0, 32)
+	h, over, claim := vectortest.Counted(0x20, 32), vectortest.Counted(0x60, 32), vectortest.Counted(0, 32)
 	for _, c := range [][3]string{
 		{"nothing", "", "no CBOR"},
 		{"something behind it", "a1010300", "a body is one map and nothing else"},
@@ -272,7 +263,7 @@ func (v *vectors) badBodies() {
 		{"provisioned with half a proof", raw(m{1: 3, 8: m{1: h}}), "keys of the table are checked whatever the word is"},
 		{"a claim without its hash", raw(m{1: 1}), "a claim has key 2"},
 		{"a claim with a hash of 31 bytes", raw(m{1: 1, 2: claim[:31]}), "a hash has 32 bytes"},
-		{"a claim with a hash of 33 bytes", raw(m{1: 1, 2: counted(0, 33)}), "a hash has 32 bytes"},
+		{"a claim with a hash of 33 bytes", raw(m{1: 1, 2: vectortest.Counted(0, 33)}), "a hash has 32 bytes"},
 		{"a claim with its hash in text", raw(m{1: 1, 2: string(claim)}), "key 2 is bytes"},
 		{"a label of 65 bytes", raw(m{1: 1, 2: claim, 3: strings.Repeat("x", 65)}), "a label has 64 bytes at most"},
 		{"a label in bytes", raw(m{1: 1, 2: claim, 3: []byte("x")}), "key 3 is text"},
@@ -286,7 +277,7 @@ func (v *vectors) badBodies() {
 		{"a proof without over", raw(m{1: 7, 8: m{1: h}}), "a proof has two halves"},
 		{"an empty proof", raw(m{1: 7, 8: m{}}), "a proof has two halves"},
 		{"a proof with an h of 31 bytes", raw(m{1: 7, 8: m{1: h[:31], 2: over}}), "each half has 32 bytes"},
-		{"a proof with an h of 33 bytes", raw(m{1: 7, 8: m{1: counted(0x20, 33), 2: over}}), "each half has 32 bytes"},
+		{"a proof with an h of 33 bytes", raw(m{1: 7, 8: m{1: vectortest.Counted(0x20, 33), 2: over}}), "each half has 32 bytes"},
 		{"a proof with a half in text", raw(m{1: 7, 8: m{1: string(h), 2: over}}), "each half is bytes"},
 		{"a proof with h twice", "a2010708a3014001400240", "doubled keys are refused"},
 		{"a proof in an array", raw(m{1: 7, 8: []any{h, over}}), "key 8 is a map"},

@@ -25,33 +25,33 @@ type vectors struct {
 
 // A vectorTag is a text to read as a tag.
 type vectorTag struct {
-	Name string `json:"name"`
-	Text string `json:"text"`
-	Tag  string `json:"tag,omitempty"` // absent: refused
+	Name string         `json:"name"`
+	Text string         `json:"text"`
+	Tag  vectortest.Hex `json:"tag,omitempty"` // absent: refused
 }
 
 type vectorProof struct {
-	Name     string `json:"name"`
-	Key      string `json:"key"`
-	End      byte   `json:"end"`
-	Role     byte   `json:"role"`
-	Exporter string `json:"exporter"`
-	Proof    string `json:"proof"`
+	Name     string         `json:"name"`
+	Key      vectortest.Hex `json:"key"`
+	End      byte           `json:"end"`
+	Role     byte           `json:"role"`
+	Exporter vectortest.Hex `json:"exporter"`
+	Proof    vectortest.Hex `json:"proof"`
 }
 
 // A vectorPiece is what stands on a stream up to its FIN.
 type vectorPiece struct {
-	Name   string   `json:"name"`
-	Bytes  string   `json:"bytes"`
-	Frames []string `json:"frames,omitempty"`
-	Refuse bool     `json:"refuse,omitempty"`
+	Name   string           `json:"name"`
+	Bytes  vectortest.Hex   `json:"bytes"`
+	Frames []vectortest.Hex `json:"frames,omitempty"`
+	Refuse bool             `json:"refuse,omitempty"`
 }
 
 type vectorAnswer struct {
-	Name   string `json:"name"`
-	Bytes  string `json:"bytes"`
-	Taken  bool   `json:"taken,omitempty"`
-	Refuse bool   `json:"refuse,omitempty"`
+	Name   string         `json:"name"`
+	Bytes  vectortest.Hex `json:"bytes"`
+	Taken  bool           `json:"taken,omitempty"`
+	Refuse bool           `json:"refuse,omitempty"`
 }
 
 const vectorsAbout = "Test vectors of sparekey's paths over QUIC, version 1; the comment of package discovery/lan/quicpath tells the format. " +
@@ -64,30 +64,23 @@ const vectorsAbout = "Test vectors of sparekey's paths over QUIC, version 1; the
 // Made with another language's HMAC-SHA256.
 const wantProof = "5887978848afdec55582548811081d825f44a34c26b69aed7b763baeeffabbe9"
 
-func counting(from byte) (b [32]byte) {
-	for i := range b {
-		b[i] = from + byte(i)
-	}
-	return b
-}
-
 func makeVectors() vectors {
 	v := vectors{About: vectorsAbout}
 	tag := Tag{1, 2, 3, 4, 5, 6, 7, 8, 9}
 	v.Tags = []vectorTag{
-		{"a tag", tag.String(), hex.EncodeToString(tag[:])},
-		{"all zero", "aaaaaaaaaaaaaaa", "000000000000000000"},
-		{"all ones", "77777777777777y", "ffffffffffffffffff"},
-		{"upper case", strings.ToUpper(tag.String()), ""},
-		{"a character short", tag.String()[1:], ""},
-		{"a character long", tag.String() + "a", ""},
-		{"padded", tag.String() + "=", ""},
-		{"bits that no tag has", "777777777777777", ""},
-		{"another alphabet", "011111111111110", ""},
-		{"nothing", "", ""},
-		{"an underscore before it, as in the room's names", "_" + tag.String(), ""},
+		{"a tag", tag.String(), tag[:]},
+		{"all zero", "aaaaaaaaaaaaaaa", make([]byte, 9)},
+		{"all ones", "77777777777777y", bytes.Repeat([]byte{0xff}, 9)},
+		{"upper case", strings.ToUpper(tag.String()), nil},
+		{"a character short", tag.String()[1:], nil},
+		{"a character long", tag.String() + "a", nil},
+		{"padded", tag.String() + "=", nil},
+		{"bits that no tag has", "777777777777777", nil},
+		{"another alphabet", "011111111111110", nil},
+		{"nothing", "", nil},
+		{"an underscore before it, as in the room's names", "_" + tag.String(), nil},
 	}
-	key, exporter := counting(0), counting(100)
+	key, exporter := [32]byte(vectortest.Counted(0, 32)), vectortest.Counted(100, 32)
 	for _, c := range []struct {
 		name string
 		e    end
@@ -96,19 +89,18 @@ func makeVectors() vectors {
 		{"a receiver dials", dialler, discovery.Receiver}, {"a sender answers", listener, discovery.Sender},
 		{"a sender dials", dialler, discovery.Sender}, {"a receiver answers", listener, discovery.Receiver},
 	} {
-		v.Proofs = append(v.Proofs, vectorProof{c.name, hex.EncodeToString(key[:]), byte(c.e), byte(c.r),
-			hex.EncodeToString(exporter[:]), hex.EncodeToString(proof(key, c.e, c.r, exporter[:]))})
+		v.Proofs = append(v.Proofs, vectorProof{c.name, key[:], byte(c.e), byte(c.r), exporter, proof(key, c.e, c.r, exporter)})
 	}
 	one, two := frames(32)[0], frames(32, 40)[1]
 	piece := func(name string, b []byte, fs ...frame.Frame) vectorPiece {
-		p := vectorPiece{Name: name, Bytes: hex.EncodeToString(b)}
+		p := vectorPiece{Name: name, Bytes: b}
 		for _, f := range fs {
-			p.Frames = append(p.Frames, hex.EncodeToString(f))
+			p.Frames = append(p.Frames, vectortest.Hex(f))
 		}
 		return p
 	}
 	refused := func(name string, b []byte) vectorPiece {
-		return vectorPiece{Name: name, Bytes: hex.EncodeToString(b), Refuse: true}
+		return vectorPiece{Name: name, Bytes: b, Refuse: true}
 	}
 	many := make([]frame.Frame, maxFrames+1)
 	for i := range many {
@@ -129,8 +121,8 @@ func makeVectors() vectors {
 		refused("a frame of no kind", append([]byte{0, 0, 0, 49, 9}, make([]byte, 52)...)),
 	}
 	v.Answers = []vectorAnswer{
-		{Name: "taken", Bytes: "01", Taken: true}, {Name: "not taken", Bytes: "00"},
-		{Name: "neither", Bytes: "02", Refuse: true}, {Name: "none", Bytes: "", Refuse: true},
+		{Name: "taken", Bytes: []byte{1}, Taken: true}, {Name: "not taken", Bytes: []byte{0}},
+		{Name: "neither", Bytes: []byte{2}, Refuse: true}, {Name: "none", Refuse: true},
 	}
 	return v
 }
@@ -139,57 +131,47 @@ func makeVectors() vectors {
 // the file says.
 func TestVectors(t *testing.T) {
 	read := vectortest.Published(t, makeVectors())
-	if got := read.Proofs[0].Proof; got != wantProof {
+	if got := hex.EncodeToString(read.Proofs[0].Proof); got != wantProof {
 		t.Errorf("the first proof is %s, and another implementation of HMAC says %s", got, wantProof)
 	}
 	for _, c := range read.Tags {
 		tag, ok := parseTag(c.Text)
-		if ok != (c.Tag != "") || ok && hex.EncodeToString(tag[:]) != c.Tag {
+		if ok != (c.Tag != nil) || ok && !bytes.Equal(tag[:], c.Tag) {
 			t.Errorf("tag %s: %x, %v", c.Name, tag, ok)
 		}
 	}
 	for _, c := range read.Proofs {
-		key, exporter := [32]byte(unhex(t, c.Key)), unhex(t, c.Exporter)
-		if got := proof(key, end(c.End), discovery.Role(c.Role), exporter); hex.EncodeToString(got) != c.Proof {
+		if got := proof([32]byte(c.Key), end(c.End), discovery.Role(c.Role), c.Exporter); !bytes.Equal(got, c.Proof) {
 			t.Errorf("proof %s: %x", c.Name, got)
 		}
 	}
 	for _, c := range read.Pieces {
-		fs, err := readPiece(iotest.OneByteReader(bytes.NewReader(unhex(t, c.Bytes))))
+		fs, err := readPiece(iotest.OneByteReader(bytes.NewReader(c.Bytes)))
 		if (err != nil) != c.Refuse || err != nil && !errors.Is(err, errBroken) || len(fs) != len(c.Frames) {
 			t.Errorf("piece %s: %d frames, %v", c.Name, len(fs), err)
 			continue
 		}
 		for i, f := range fs {
-			if hex.EncodeToString(f) != c.Frames[i] {
+			if !bytes.Equal(f, c.Frames[i]) {
 				t.Errorf("piece %s: frame %d is %x", c.Name, i, f)
 			}
 		}
 	}
 	for _, c := range read.Answers {
-		taken, err := readAnswer(bytes.NewReader(unhex(t, c.Bytes)))
+		taken, err := readAnswer(bytes.NewReader(c.Bytes))
 		if (err != nil) != c.Refuse || taken != c.Taken {
 			t.Errorf("answer %s: %v, %v", c.Name, taken, err)
 		}
 	}
 }
 
-func unhex(t *testing.T, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func TestNoTwoProofsOfTheVectorsAreAlike(t *testing.T) {
 	seen := map[string]string{}
 	for _, p := range makeVectors().Proofs {
-		if other, ok := seen[p.Proof]; ok {
+		if other, ok := seen[string(p.Proof)]; ok {
 			t.Errorf("%q proves what %q proves", p.Name, other)
 		}
-		seen[p.Proof] = p.Name
+		seen[string(p.Proof)] = p.Name
 	}
 }
 
@@ -197,9 +179,8 @@ func TestNoTwoProofsOfTheVectorsAreAlike(t *testing.T) {
 // stands behind the piece, bounds kept, and frames that are the piece again.
 func FuzzPiece(f *testing.F) {
 	for _, p := range makeVectors().Pieces {
-		b, _ := hex.DecodeString(p.Bytes)
-		f.Add(b)
-		f.Add(append(b, 1, 2, 3))
+		f.Add([]byte(p.Bytes))
+		f.Add(append([]byte(p.Bytes), 1, 2, 3))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		in := bytes.NewReader(b)
