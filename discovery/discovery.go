@@ -60,7 +60,8 @@ type Mailbox interface {
 	Path
 	// Settle makes the mailbox agree with the decision: lanes closed, then the
 	// pinned candidate confirmed; or, where the share has ended, all deleted.
-	// It is idempotent; nil means that the mailbox agrees, durably.
+	// It is idempotent; nil means that the mailbox agrees, durably, or that an offer
+	// sent on this path meanwhile, with a later epoch, has made the decision void.
 	Settle(context.Context, Decision) error
 
 	// Again has everything given once more by Receive, soon and ever more

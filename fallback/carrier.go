@@ -206,10 +206,10 @@ func (r *run) work() time.Duration {
 }
 
 // serve starts the next piece that is due on a path: one request with frames at a
-// time, and one for the decision. Frames don't wait for the answer to a decision:
-// the grant would stand a round trip behind the confirm. An offer does wait: a mailbox
-// refuses a confirm that comes behind the next offer, and a refusal here retires the
-// path. serve returns how long it is until more is due.
+// time, and one for the decision. Frames don't wait for the answer to a decision: the
+// grant, or the next offer, would stand a round trip behind the confirm. They may overtake
+// each other, for a confirm names the epoch that it is for. serve returns how long it
+// is until more is due.
 func (r *run) serve(t *track, now time.Time) time.Duration {
 	switch {
 	case t.silent(now):
@@ -219,9 +219,6 @@ func (r *run) serve(t *track, now time.Time) time.Duration {
 	}
 	pieces, wait := r.due(t, now)
 	for _, piece := range pieces {
-		if t.settling && piece[0].Kind() == frame.Offer {
-			continue
-		}
 		e := errand{candidate: piece[0].Candidate()}
 		if left := t.failed[e].until.Sub(now); left > 0 {
 			wait = min(wait, left)

@@ -232,6 +232,9 @@ func (r *run) take(res result) {
 	default:
 		t.sending = false
 	}
+	if res.err != nil && res.decided != nil && !reflect.DeepEqual(*res.decided, r.load.Decision) {
+		return // another one is wanted by now, and is asked for at once
+	}
 	if res.err != nil {
 		t.failed[res.errand] = t.failed[res.errand].again(time.Now(), r.c.config.Jitter())
 		return

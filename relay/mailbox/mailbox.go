@@ -111,6 +111,7 @@ type path struct {
 	next   map[frame.Candidate]uint64   // behind what this path has written to a lane
 	closed map[frame.Candidate][32]byte // lanes that are closed, and the hash of the frame that closed them
 	filled map[frame.Candidate]int      // how often a lane's handshake has come, for those it has come for
+	offer  uint64                       // the latest epoch of which this path has sent the offer, or is about to
 	delete bool                         // the mailbox is being deleted, and its streams end by that
 
 	round context.Context // ends when everything is to be asked for again
@@ -268,6 +269,7 @@ func (p *path) send(ctx context.Context, group []frame.Frame) error {
 		if f.Seq() == 0 {
 			return p.create(ctx, f)
 		}
+		p.offering(f.Seq())
 		at := p.at(wire.Offer)
 		at.Seq = f.Seq()
 		err := p.t.do(ctx, call{method: "PUT", path: at, token: p.m.Token, body: frame.Append(nil, f)})
@@ -280,6 +282,20 @@ func (p *path) send(ctx context.Context, group []frame.Frame) error {
 	default:
 		return p.append(ctx, group)
 	}
+}
+
+// offering notes that the offer of an epoch is sent.
+func (p *path) offering(epoch uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.offer = max(p.offer, epoch)
+}
+
+// overtaken reports whether an epoch's offer is followed by another one of this path's.
+func (p *path) overtaken(epoch uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return epoch < p.offer
 }
 
 // append adds to this side's log of a lane. Where the relay sees a gap before a frame
@@ -419,10 +435,11 @@ func (p *path) Settle(ctx context.Context, d discovery.Decision) error {
 		return nil
 	}
 	body := wire.Binding{Epoch: d.Epoch, Lane: d.Pinned, Claim: d.Claim}.Body()
-	if err := p.t.do(ctx, call{method: "PUT", path: p.at(wire.Confirm), token: p.m.Token, body: body}); err != nil {
-		return p.failed(err)
+	err := p.t.do(ctx, call{method: "PUT", path: p.at(wire.Confirm), token: p.m.Token, body: body})
+	if err == nil || is(err, wire.Conflict) && p.overtaken(d.Epoch) {
+		return nil // the relay has the next offer by now, and nobody is bound by this
 	}
-	return nil
+	return p.failed(err)
 }
 
 // end deletes the mailbox. The claims stream ends by that, sooner than the delete

@@ -20,6 +20,8 @@ import (
 	"github.com/sparekey/sparekey/discovery"
 	"github.com/sparekey/sparekey/noise/frame"
 	"github.com/sparekey/sparekey/relay"
+	"github.com/sparekey/sparekey/relay/liar"
+	"github.com/sparekey/sparekey/relay/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -217,20 +219,56 @@ func TestOtherBytesWhereOursBelongRetireThePath(t *testing.T) {
 func TestAConfirmUnderAnotherOfferRetiresThePath(t *testing.T) {
 	url, r := serve(t), newRig(t)
 	pinned := discovery.Decision{Pinned: frame.Candidate{7}, Claim: [32]byte{8}, Epoch: 1}
-	for _, stands := range []struct {
-		what   string
-		offers []frame.Frame
-	}{
-		{"an earlier one", []frame.Frame{r.offer}},
-		{"a later one", []frame.Frame{random(frame.Offer, frame.Candidate{}, 1), random(frame.Offer, frame.Candidate{}, 2)}},
-	} {
-		sender, _ := r.find(t, url, discovery.Sender)
-		if err := sender.Send(t.Context(), stands.offers...); err != nil {
-			t.Fatal(err)
-		}
-		if err := sender.Settle(t.Context(), pinned); !errors.Is(err, discovery.ErrRetired) {
-			t.Errorf("a confirm where %s stands: %v", stands.what, err)
-		}
+	sender, _ := r.find(t, url, discovery.Sender)
+	send(t, sender, r.offer)
+	another, _ := r.find(t, url, discovery.Sender)
+	if err := sender.Settle(t.Context(), pinned); !errors.Is(err, discovery.ErrRetired) {
+		t.Errorf("a confirm where an earlier one stands: %v", err)
+	}
+	sender, _ = r.find(t, url, discovery.Sender)
+	send(t, sender, r.offer, random(frame.Offer, frame.Candidate{}, 1))
+	send(t, another, random(frame.Offer, frame.Candidate{}, 2))
+	if err := sender.Settle(t.Context(), pinned); !errors.Is(err, discovery.ErrRetired) {
+		t.Errorf("a confirm where a later one stands that isn't this path's: %v", err)
+	}
+}
+
+// TestAConfirmAndTheNextOfferMayOvertakeEachOther: the relay is given a confirm, and the
+// offer that hands its claim back, in both orders. Either way nobody is bound but the next
+// receiver, whose lane stays as it is, and the path goes on.
+func TestAConfirmAndTheNextOfferMayOvertakeEachOther(t *testing.T) {
+	one, two := frame.Candidate{7}, frame.Candidate{8}
+	for name, act := range map[string]liar.Act{"the confirm comes late": liar.Wait, "its answer comes late": liar.Late} {
+		t.Run(name, func(t *testing.T) {
+			p := lying(t, liar.Rule{Method: "PUT", Place: wire.Confirm, Do: act, Gate: "confirm", Times: 1})
+			r := newRig(t)
+			sender, _ := r.find(t, p.URL(), discovery.Sender)
+			send(t, sender, r.offer)
+			first := discovery.Decision{Pinned: one, Claim: sha256.Sum256([]byte("another's")), Closed: []frame.Frame{frame.Shut(frame.Candidate{9})}}
+			confirmed := make(chan error, 1)
+			go func() { confirmed <- sender.Settle(t.Context(), first) }()
+			if _, err := p.Until(t.Context(), func(c liar.Call) bool { return c.Place() == wire.Confirm }); err != nil {
+				t.Fatal(err)
+			}
+			send(t, sender, random(frame.Offer, frame.Candidate{}, 1))
+			receiver, _ := r.find(t, p.URL(), discovery.Receiver)
+			claim := random(frame.Data, two, 1)
+			send(t, receiver, random(frame.Handshake, two, 0), claim)
+			comes(t, sender, claim, func() {})
+			p.Open("confirm")
+			if err := <-confirmed; err != nil {
+				t.Errorf("a confirm that the next offer has made void: %v", err)
+			}
+			grant := random(frame.Data, two, 0)
+			send(t, sender, grant)
+			comes(t, receiver, grant, func() {})
+			if err := sender.Settle(t.Context(), discovery.Decision{Pinned: two, Epoch: 1, Claim: sha256.Sum256(r.claim[:])}); err != nil {
+				t.Errorf("the confirm of the next receiver: %v", err)
+			}
+			said := random(frame.Data, two, 2)
+			send(t, receiver, said)
+			comes(t, sender, said, func() {})
+		})
 	}
 }
 
