@@ -28,15 +28,26 @@ type stranger struct {
 	tr  *quic.Transport
 }
 
-func (n *network) stranger(address string) *stranger {
+// stranger returns one at an address, until the test ends.
+func (n *network) stranger(t *testing.T, address string) *stranger {
+	t.Helper()
 	hush()
 	e := n.end(address)
-	return &stranger{e, &quic.Transport{Conn: e}}
+	s := &stranger{e, &quic.Transport{Conn: e}}
+	t.Cleanup(func() {
+		s.tr.Close()
+		s.end.Close()
+	})
+	return s
 }
 
-func (s *stranger) close() {
-	s.tr.Close()
-	s.end.Close()
+// beset returns Alice, who answers for a share, with what she finds, and Mallory, who
+// is about to dial her.
+func beset(t *testing.T, sender Share) (a *Socket, found <-chan discovery.Path, m *stranger) {
+	t.Helper()
+	n := newNetwork(time.Millisecond)
+	a, _, found = room(t, n, sender)
+	return a, found, n.stranger(t, mallory)
 }
 
 // strange is a stranger's configuration: it has all the time and room there is.
@@ -114,10 +125,10 @@ func endedWith(conn *quic.Conn, code quic.ApplicationErrorCode) bool {
 	return errors.As(context.Cause(conn.Context()), &app) && app.Remote && app.ErrorCode == code
 }
 
-// sentBy returns how many bytes an address has sent.
-func (n *network) sentBy(address string) (sum int) {
-	for _, p := range n.since(time.Time{}) {
-		if p.from == netip.MustParseAddrPort(address) {
+// sent returns how many bytes a stranger has sent.
+func (s *stranger) sent() (sum int) {
+	for _, p := range s.end.n.since(time.Time{}) {
+		if p.from == s.end.address {
 			sum += p.size
 		}
 	}
@@ -146,13 +157,11 @@ func TestLAN02ANeighbourInBetweenGetsTheFirstFlightAndNothingElse(t *testing.T) 
 	}{
 		{"a device", func(t *testing.T, n *network) error {
 			b := n.on(t, bob)
-			defer b.Close()
 			_, err := b.Dial(t.Context(), netip.MustParseAddrPort(mallory), receiver)
 			return err
 		}, 0},
 		{"a device that proves without waiting for a proof", func(t *testing.T, n *network) error {
-			b := n.stranger(bob)
-			defer b.close()
+			b := n.stranger(t, bob)
 			conn, err := b.tr.Dial(t.Context(), net.UDPAddrFromAddrPort(netip.MustParseAddrPort(mallory)), dialTLS(receiver.Peer), strange())
 			if err != nil {
 				return err
@@ -170,11 +179,8 @@ func TestLAN02ANeighbourInBetweenGetsTheFirstFlightAndNothingElse(t *testing.T) 
 		synctest.Test(t, func(t *testing.T) {
 			n := newNetwork(time.Millisecond)
 			a := n.on(t, alice)
-			defer a.Close()
-			found := make(chan discovery.Path, 1)
-			defer a.Serve(sender, func(p discovery.Path) { found <- p })()
-			m := n.stranger(mallory)
-			defer m.close()
+			found := serve(t, a, sender)
+			m := n.stranger(t, mallory)
 			passed := make(chan [2][]byte)
 			go func() { passed <- m.between(t, receiver.Peer) }()
 			if err := bobs.dial(t, n); !errors.Is(err, ErrStranger) {
@@ -261,11 +267,7 @@ func TestOnlyTheProofOfThisShareRoleEndAndConnectionOpensAListener(t *testing.T)
 	names := slices.Sorted(maps.Keys(wrongProofs(receiver, others, dialler, nil, nil, nil)))
 	for _, name := range append(names, "right") {
 		synctest.Test(t, func(t *testing.T) {
-			n := newNetwork(time.Millisecond)
-			a, _, found, leave := room(t, n, sender)
-			defer leave()
-			m := n.stranger(mallory)
-			defer m.close()
+			a, found, m := beset(t, sender)
 			before, _ := m.must(t, receiver.Peer)
 			elsewhere := exported(t, before)
 			before.CloseWithError(0, "")
@@ -300,11 +302,9 @@ func TestADiallerGivesNothingToAListenerThatDoesNotProve(t *testing.T) {
 	for _, name := range names {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNetwork(time.Millisecond)
-			m := n.stranger(alice)
-			defer m.close()
+			m := n.stranger(t, alice)
 			l := m.listen(t, receiver.Peer)
 			b := n.on(t, bob)
-			defer b.Close()
 			failed := make(chan error)
 			go func() {
 				_, err := b.Dial(t.Context(), aliceAt, receiver)
@@ -343,11 +343,7 @@ func TestWhoAsksForWhatIsNotServedIsRefusedAndForgotten(t *testing.T) {
 		{receiver.Peer.String() + "a"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			n := newNetwork(time.Millisecond)
-			a, _, found, leave := room(t, n, sender)
-			defer leave()
-			m := n.stranger(mallory)
-			defer m.close()
+			a, found, m := beset(t, sender)
 			start := time.Now()
 			ask := dialTLS(receiver.Peer)
 			ask.NextProtos = asked
@@ -367,12 +363,8 @@ func TestWhoAsksForWhatIsNotServedIsRefusedAndForgotten(t *testing.T) {
 
 func TestWhoConnectsAndSaysNothingIsShownOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork(time.Millisecond)
 		sender, receiver := pair("nothing")
-		a, _, found, leave := room(t, n, sender)
-		defer leave()
-		m := n.stranger(mallory)
-		defer m.close()
+		a, found, m := beset(t, sender)
 		start := time.Now()
 		conn, _ := m.must(t, receiver.Peer)
 		if !endedWith(conn, codeUnproven) {
@@ -440,11 +432,7 @@ func TestAGigabyteCostsAWindow(t *testing.T) {
 		}, codeBroken, 2 * maxFrames * frame.MaxSize},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			n := newNetwork(time.Millisecond)
-			_, _, _, leave := room(t, n, sender)
-			defer leave()
-			m := n.stranger(mallory)
-			defer m.close()
+			_, _, m := beset(t, sender)
 			start := time.Now()
 			conn, str := c.start(t, m)
 			if err := pour(str); err == nil {
@@ -456,7 +444,7 @@ func TestAGigabyteCostsAWindow(t *testing.T) {
 			if took := time.Since(start); took > 11*time.Second {
 				t.Errorf("%s: it went on for %v", c.what, took)
 			}
-			if sent := n.sentBy(mallory); sent > c.most {
+			if sent := m.sent(); sent > c.most {
 				t.Errorf("%s: %d bytes were let through, not %d", c.what, sent, c.most)
 			}
 		})
@@ -465,12 +453,8 @@ func TestAGigabyteCostsAWindow(t *testing.T) {
 
 func TestPiecesThatNobodyFetchesWaitAtTheirSender(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork(time.Millisecond)
 		sender, receiver := pair("unfetched")
-		_, _, found, leave := room(t, n, sender)
-		defer leave()
-		m := n.stranger(mallory)
-		defer m.close()
+		_, found, m := beset(t, sender)
 		conn := m.prove(t, receiver)
 		<-found
 		opened := 0
@@ -485,7 +469,7 @@ func TestPiecesThatNobodyFetchesWaitAtTheirSender(t *testing.T) {
 		if opened != 16 {
 			t.Errorf("%d streams could be opened, not 16", opened)
 		}
-		if sent := n.sentBy(mallory); sent > 3*lastWindow {
+		if sent := m.sent(); sent > 3*lastWindow {
 			t.Errorf("%d bytes were let through: a piece, what comes of the next and a window are less than %d", sent, 3*lastWindow)
 		}
 	})
@@ -504,11 +488,7 @@ func TestStreamAfterStreamOfNoUseEndsTheConnection(t *testing.T) {
 		{"a length that no frame has", func(str *quic.Stream) { str.Write([]byte{255, 255, 255, 255}) }},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			n := newNetwork(time.Millisecond)
-			_, _, found, leave := room(t, n, sender)
-			defer leave()
-			m := n.stranger(mallory)
-			defer m.close()
+			_, found, m := beset(t, sender)
 			conn := m.prove(t, receiver)
 			p := <-found
 			ctx, cancel := context.WithTimeout(t.Context(), lifetime)
@@ -533,12 +513,8 @@ func TestStreamAfterStreamOfNoUseEndsTheConnection(t *testing.T) {
 
 func TestAnAnswerThatIsNoneEndsTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork(time.Millisecond)
 		sender, receiver := pair("no answer")
-		_, _, found, leave := room(t, n, sender)
-		defer leave()
-		m := n.stranger(mallory)
-		defer m.close()
+		_, found, m := beset(t, sender)
 		conn := m.prove(t, receiver)
 		p := <-found
 		go func() {
@@ -558,12 +534,8 @@ func TestAnAnswerThatIsNoneEndsTheConnection(t *testing.T) {
 
 func TestWhatStandsBehindAPieceEndsTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork(time.Millisecond)
 		sender, receiver := pair("behind")
-		_, _, found, leave := room(t, n, sender)
-		defer leave()
-		m := n.stranger(mallory)
-		defer m.close()
+		_, found, m := beset(t, sender)
 		conn := m.prove(t, receiver)
 		str, err := conn.OpenStream()
 		if err != nil {
@@ -591,13 +563,11 @@ func TestAFloodOfConnectionsCostsABoundedNumberAndBlocksNobody(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNetwork(time.Millisecond)
 			sender, receiver := pair("flood")
-			a, b, found, leave := room(t, n, sender)
-			defer leave()
+			a, b, found := room(t, n, sender)
 			var flood sync.WaitGroup
 			worst := make(chan int, c.hosts*c.each*c.more)
 			for h := range c.hosts {
-				m := n.stranger(fmt.Sprintf("192.0.2.%d:66", 66+h))
-				defer m.close()
+				m := n.stranger(t, fmt.Sprintf("192.0.2.%d:66", 66+h))
 				for range c.each {
 					flood.Go(func() {
 						for range c.more {
@@ -640,12 +610,8 @@ func TestAFloodOfConnectionsCostsABoundedNumberAndBlocksNobody(t *testing.T) {
 
 func TestWhoIsShownOutToMakeRoomIsNotToldThatItIsAStranger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork(time.Millisecond)
 		sender, receiver := pair("room")
-		_, _, _, leave := room(t, n, sender)
-		defer leave()
-		m := n.stranger(mallory)
-		defer m.close()
+		_, _, m := beset(t, sender)
 		var conns []*quic.Conn
 		for range maxGuestsHost + 1 {
 			conn, _ := m.must(t, receiver.Peer)
@@ -669,15 +635,10 @@ func TestOneShareHasSoManyConnectionsAndTheNewestStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(time.Millisecond)
 		sender, receiver := pair("many")
-		_, b, found, leave := room(t, n, sender)
-		defer leave()
+		_, b, found := room(t, n, sender)
 		var dialled []discovery.Path
 		for range maxPaths + 3 {
-			p, err := b.Dial(t.Context(), aliceAt, receiver)
-			if err != nil {
-				t.Fatal(err)
-			}
-			dialled = append(dialled, p)
+			dialled = append(dialled, dial(t, b, receiver))
 			<-found
 		}
 		time.Sleep(time.Second)
@@ -697,27 +658,16 @@ func TestAHolderOfTheLinkThatConnectsWithoutEndLeavesTheOtherDeviceItsPath(t *te
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(time.Millisecond)
 		sender, receiver := pair("holder")
-		_, b, found, leave := room(t, n, sender)
-		defer leave()
-		theirs, err := b.Dial(t.Context(), aliceAt, receiver)
-		if err != nil {
-			t.Fatal(err)
-		}
+		_, b, found := room(t, n, sender)
+		theirs := dial(t, b, receiver)
 		listens := (<-found).(discovery.Direct)
 		m := n.on(t, mallory)
-		defer m.Close()
 		for range 3 * maxPaths {
-			if _, err := m.Dial(t.Context(), aliceAt, receiver); err != nil {
-				t.Fatal(err)
-			}
+			dial(t, m, receiver)
 			<-found
 		}
 		synctest.Wait()
-		go func() {
-			listens.Receive(t.Context())
-			listens.Taken(true)
-		}()
-		if err := theirs.Send(t.Context(), frames(100)...); err != nil {
+		if err := give(t, theirs, listens); err != nil {
 			t.Errorf("the path that was there first: %v", err)
 		}
 	})

@@ -12,25 +12,12 @@ import (
 	"github.com/sparekey/sparekey/discovery"
 )
 
-// give sends a piece and has it taken at the other end.
-func give(t *testing.T, from, to discovery.Direct) error {
-	t.Helper()
-	sent := make(chan error, 1)
-	go func() { sent <- from.Send(within(t), frames(100)...) }()
-	if _, err := to.Receive(within(t)); err != nil {
-		return err
-	}
-	to.Taken(true)
-	return <-sent
-}
-
 func TestAPathFollowsADiallerWhoseAddressChanges(t *testing.T) {
 	for _, first := range []string{"dialler", "listener"} {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNetwork(time.Millisecond)
 			sender, receiver := pair("moves")
-			listens, dials, leave := meet(t, n, sender, receiver)
-			defer leave()
+			listens, dials := meet(t, n, sender, receiver)
 			time.Sleep(time.Minute)
 			n.move(bob, "198.51.100.2:22")
 			if first == "listener" {
@@ -52,8 +39,7 @@ func TestAPathToAListenerWhoseAddressChangesFailsSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(time.Millisecond)
 		sender, receiver := pair("moves away")
-		_, dials, leave := meet(t, n, sender, receiver)
-		defer leave()
+		_, dials := meet(t, n, sender, receiver)
 		time.Sleep(time.Minute)
 		n.move(alice, "198.51.100.1:11")
 		start := time.Now()

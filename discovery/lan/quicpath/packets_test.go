@@ -1,7 +1,6 @@
 package quicpath
 
 import (
-	"context"
 	"net"
 	"net/netip"
 	"os"
@@ -139,13 +138,14 @@ func (e *packetEnd) LocalAddr() net.Addr {
 func (e *packetEnd) SetDeadline(time.Time) error      { return nil }
 func (e *packetEnd) SetWriteDeadline(time.Time) error { return nil }
 
-// on opens a Socket at an address of the network. The caller closes it, within the bubble.
+// on opens a Socket at an address of the network, until the test ends.
 func (n *network) on(t testing.TB, address string) *Socket {
 	t.Helper()
 	s, err := Listen(Config{Conn: n.end(address)})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { s.Close() })
 	return s
 }
 
@@ -159,26 +159,26 @@ const (
 var aliceAt = netip.MustParseAddrPort(alice)
 
 // room opens the sockets of two devices, and serves the sender's share at Alice's.
-func room(t testing.TB, n *network, sender Share) (a, b *Socket, found <-chan discovery.Path, leave func()) {
+func room(t testing.TB, n *network, sender Share) (a, b *Socket, found <-chan discovery.Path) {
 	t.Helper()
 	a, b = n.on(t, alice), n.on(t, bob)
-	paths := make(chan discovery.Path, 100)
-	stop := a.Serve(sender, func(p discovery.Path) { paths <- p })
-	return a, b, paths, func() {
-		stop()
-		b.Close()
-		a.Close()
-	}
+	return a, b, serve(t, a, sender)
 }
 
 // meet has Bob dial Alice.
-func meet(t testing.TB, n *network, sender, receiver Share) (listens, dials discovery.Direct, leave func()) {
+func meet(t testing.TB, n *network, sender, receiver Share) (listens, dials discovery.Direct) {
 	t.Helper()
-	_, b, found, leave := room(t, n, sender)
-	p, err := b.Dial(context.Background(), aliceAt, receiver)
+	_, b, found := room(t, n, sender)
+	dials = dial(t, b, receiver)
+	return (<-found).(discovery.Direct), dials
+}
+
+// dial dials Alice.
+func dial(t testing.TB, from *Socket, receiver Share) discovery.Direct {
+	t.Helper()
+	p, err := from.Dial(t.Context(), aliceAt, receiver)
 	if err != nil {
-		leave()
 		t.Fatal(err)
 	}
-	return (<-found).(discovery.Direct), p.(discovery.Direct), leave
+	return p.(discovery.Direct)
 }

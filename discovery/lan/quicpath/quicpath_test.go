@@ -139,6 +139,18 @@ func take(t testing.TB, p discovery.Direct, ok bool) []frame.Frame {
 	return got
 }
 
+// give sends a piece and has it taken at the other end.
+func give(t *testing.T, from, to discovery.Direct) error {
+	t.Helper()
+	sent := make(chan error, 1)
+	go func() { sent <- from.Send(within(t), frames(100)...) }()
+	if _, err := to.Receive(within(t)); err != nil {
+		return err
+	}
+	to.Taken(true)
+	return <-sent
+}
+
 func TestFramesGoBothWaysAndSendReturnsWhenTheyAreTaken(t *testing.T) {
 	listens, dials := joined(t, "both ways")
 	for _, way := range []struct{ from, to discovery.Direct }{{listens, dials}, {dials, listens}} {

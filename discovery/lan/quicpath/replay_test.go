@@ -36,19 +36,14 @@ func TestAWholeConnectionPlayedAgainOpensNothing(t *testing.T) {
 			n := newNetwork(time.Millisecond)
 			sender, receiver := pair("again")
 			a := n.on(t, alice)
-			defer a.Close()
-			found := make(chan discovery.Path, 100)
-			defer a.Serve(sender, func(p discovery.Path) { found <- p })()
+			found := serve(t, a, sender)
 			tape := &recorder{packetEnd: n.end(bob)}
 			b, err := Listen(Config{Conn: tape})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer b.Close()
-			dials, err := b.Dial(t.Context(), aliceAt, receiver)
-			if err != nil {
-				t.Fatal(err)
-			}
+			dials := dial(t, b, receiver)
 			listens := (<-found).(discovery.Direct)
 			came := make(chan int, 100)
 			go func() {

@@ -19,13 +19,9 @@ func TestTheFirstFrameIsThereAfterOneRoundTrip(t *testing.T) {
 			n := newNetwork(delay)
 			sender, receiver := pair("first frame")
 			sender.First = func() []frame.Frame { return frames(size) }
-			_, b, found, leave := room(t, n, sender)
-			defer leave()
+			_, b, found := room(t, n, sender)
 			start := time.Now()
-			p, err := b.Dial(t.Context(), aliceAt, receiver)
-			if err != nil {
-				t.Fatal(err)
-			}
+			p := dial(t, b, receiver)
 			if got, err := p.Receive(t.Context()); err != nil || !same(got, frames(size)) {
 				t.Fatalf("%d frames came: %v", len(got), err)
 			}
@@ -44,16 +40,11 @@ func TestAPieceIsAnsweredAfterOneRoundTrip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const delay = 50 * time.Millisecond
 		sender, receiver := pair("answer")
-		listens, dials, leave := meet(t, newNetwork(delay), sender, receiver)
-		defer leave()
+		listens, dials := meet(t, newNetwork(delay), sender, receiver)
 		for _, way := range []struct{ from, to discovery.Direct }{{dials, listens}, {listens, dials}} {
 			synctest.Wait()
 			start := time.Now()
-			go func() {
-				way.to.Receive(t.Context())
-				way.to.Taken(true)
-			}()
-			if err := way.from.Send(t.Context(), frames(1000)...); err != nil {
+			if err := give(t, way.from, way.to); err != nil {
 				t.Fatal(err)
 			}
 			if took := time.Since(start); took != 2*delay {
@@ -67,8 +58,7 @@ func TestAPathThatWaitsCostsTwelvePacketsAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(time.Millisecond)
 		sender, receiver := pair("idle")
-		listens, dials, leave := meet(t, n, sender, receiver)
-		defer leave()
+		listens, dials := meet(t, n, sender, receiver)
 		time.Sleep(time.Minute) // what a connection does at its start: the largest packet is found out
 		start := time.Now()
 		const minutes = 30
@@ -81,11 +71,7 @@ func TestAPathThatWaitsCostsTwelvePacketsAMinute(t *testing.T) {
 		if all := of[alice] + of[bob]; all > 13*minutes || all < 11*minutes {
 			t.Errorf("%d packets in %d minutes are not 12 a minute", all, minutes)
 		}
-		go func() {
-			listens.Receive(t.Context())
-			listens.Taken(true)
-		}()
-		if err := dials.Send(t.Context(), frames(100)...); err != nil {
+		if err := give(t, dials, listens); err != nil {
 			t.Errorf("and the path works still: %v", err)
 		}
 	})
@@ -95,8 +81,7 @@ func TestAPathToADeviceThatIsGoneFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(time.Millisecond)
 		sender, receiver := pair("gone")
-		listens, dials, leave := meet(t, n, sender, receiver)
-		defer leave()
+		listens, dials := meet(t, n, sender, receiver)
 		time.Sleep(time.Minute)
 		n.setCut(true)
 		start := time.Now()
@@ -122,8 +107,7 @@ func TestWhoSendsToADeviceThatIsGoneNoticesSooner(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNetwork(time.Millisecond)
 			sender, receiver := pair("sooner")
-			p, dials, leave := meet(t, n, sender, receiver)
-			defer leave()
+			p, dials := meet(t, n, sender, receiver)
 			if end == "dialler" {
 				p = dials
 			}
@@ -144,8 +128,7 @@ func TestWhoSendsToADeviceThatIsGoneNoticesSooner(t *testing.T) {
 func TestADeviceMayTakeItsTimeForAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sender, receiver := pair("slow")
-		listens, dials, leave := meet(t, newNetwork(time.Millisecond), sender, receiver)
-		defer leave()
+		listens, dials := meet(t, newNetwork(time.Millisecond), sender, receiver)
 		for _, way := range []struct{ from, to discovery.Direct }{{dials, listens}, {listens, dials}} {
 			go func() {
 				way.to.Receive(t.Context())
@@ -163,8 +146,7 @@ func TestAPathOutlivesASilenceThatIsShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(time.Millisecond)
 		sender, receiver := pair("short")
-		listens, dials, leave := meet(t, n, sender, receiver)
-		defer leave()
+		listens, dials := meet(t, n, sender, receiver)
 		time.Sleep(time.Minute)
 		for range 10 {
 			n.setCut(true)
@@ -172,11 +154,7 @@ func TestAPathOutlivesASilenceThatIsShort(t *testing.T) {
 			n.setCut(false)
 			time.Sleep(30 * time.Second)
 		}
-		go func() {
-			dials.Receive(t.Context())
-			dials.Taken(true)
-		}()
-		if err := listens.Send(t.Context(), frames(100)...); err != nil {
+		if err := give(t, listens, dials); err != nil {
 			t.Error(err)
 		}
 	})
@@ -187,8 +165,7 @@ func TestAnAnswerArrivesThoughThePathIsClosedAtOnce(t *testing.T) {
 		const delay = 100 * time.Millisecond
 		n := newNetwork(delay)
 		sender, receiver := pair("last answer")
-		listens, dials, leave := meet(t, n, sender, receiver)
-		defer leave()
+		listens, dials := meet(t, n, sender, receiver)
 		for _, way := range []struct{ from, to discovery.Direct }{{dials, listens}, {listens, dials}} {
 			answer := make(chan error, 1)
 			go func() { answer <- way.from.Send(t.Context(), frames(100)...) }()
@@ -211,8 +188,7 @@ func TestCloseWaitsForADeviceThatIsGoneNoLongerThanASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(time.Millisecond)
 		sender, receiver := pair("linger")
-		listens, dials, leave := meet(t, n, sender, receiver)
-		defer leave()
+		listens, dials := meet(t, n, sender, receiver)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go dials.Send(ctx, frames(100)...)
@@ -238,7 +214,6 @@ func TestDialGivesUpOnSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(time.Millisecond)
 		b := n.on(t, bob)
-		defer b.Close()
 		_, receiver := pair("silence")
 		start := time.Now()
 		if _, err := b.Dial(t.Context(), aliceAt, receiver); err == nil {
