@@ -52,6 +52,7 @@ var changes = []*cell{
 	{name: "interface down and up mid-share", plan: plan{noRelay: true}, play: downAndUp, want: inTheRoom},
 	{name: "cable pulled mid-share", plan: plan{uplink: true, relayOff: true}, play: pulled, want: byRelay},
 	{name: "cable pulled at the claim", plan: plan{uplink: true, relayOff: true}, play: pulledAtClaim, want: byRelay},
+	{name: "cable pulled before the grant, beside a relay", plan: plan{uplink: true}, play: pulledBesideRelay, want: either},
 	{name: "cable in and out every 2 s", plan: plan{noRelay: true}, wire: slow, play: flappingMidShare, want: inTheRoom},
 	{name: "the same for room and relay, all the time", wire: slow, play: flapping, want: either},
 }

@@ -51,7 +51,8 @@ type outcome struct {
 	shares, provisioned int
 	ways                []string
 	took                time.Duration
-	story               string // what the programs have said
+	gap                 time.Duration // as the room's
+	story               string        // what the programs have said
 	err                 error
 }
 
@@ -118,7 +119,7 @@ func (l *lab) try(ctx context.Context, c *cell, n int) (o outcome) {
 	}
 	began := time.Now()
 	o.err = play(r)
-	o.took = time.Since(began)
+	o.took, o.gap = time.Since(began), r.gap
 	if o.err == nil {
 		o.err = r.judge(c.want)
 	}

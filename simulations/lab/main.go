@@ -59,17 +59,20 @@ func run(ctx context.Context) (err error) {
 // table prints what became of all cells, and is an error if any share was lost.
 func table(w io.Writer, all []*result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "cell\tshares\tprovisioned\tby\tmedian\t")
+	fmt.Fprintln(t, "cell\tshares\tprovisioned\tby\tmedian\tcut to next frame\t")
 	lost := 0
 	for _, r := range all {
 		shares, provisioned, ways := 0, 0, map[string]int{}
 		var took []time.Duration
-		failed := 0
+		gap, failed := "", 0
 		for _, o := range r.outs {
 			shares, provisioned = shares+o.shares, provisioned+o.provisioned
 			took = append(took, o.took)
 			for _, w := range o.ways {
 				ways[w]++
+			}
+			if o.gap > 0 {
+				gap = fmt.Sprintf("%s %v", gap, o.gap.Round(time.Millisecond))
 			}
 			if o.err != nil {
 				failed++
@@ -80,7 +83,7 @@ func table(w io.Writer, all []*result) error {
 		if lost += failed; failed > 0 {
 			verdict = "FAILED"
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%v\t%s\n", r.cell.name, shares, provisioned, counts(ways), took[len(took)/2].Round(time.Millisecond), verdict)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%v\t%s\t%s\n", r.cell.name, shares, provisioned, counts(ways), took[len(took)/2].Round(time.Millisecond), strings.TrimSpace(gap), verdict)
 	}
 	t.Flush()
 	if lost > 0 {

@@ -45,6 +45,7 @@ type room struct {
 	devices  [2]*device
 	relay    *programs.Relay
 	shares   []*handover
+	gap      time.Duration // from the last frame before a cut to the next one; 0: nobody has looked
 }
 
 // Of the devices, who is who.
