@@ -25,6 +25,7 @@ var rooms = map[string]room{
 	"noise/frame":     {nil, "a leaf: the envelope anyone may read"},
 	"node/link":       {nil, "a leaf: what a link says and derives"},
 	"node/vault":      {[]string{"fault"}, "sealed files, whatever is in them"},
+	"node/vaulttest":  {nil, "a leaf, for tests: a vault in memory"},
 	"node/credential": {[]string{"fault"}, "what a credential type has to do"},
 	"relay/wire":      {nil, "a leaf: the relay's bodies, for relay and client"},
 
@@ -45,6 +46,7 @@ var rooms = map[string]room{
 	"relay/disk":       {[]string{"fault", "noise/frame", "relay/wire", "relay"}, "a store knows the relay's rules and no more"},
 	"relay/storetest":  {[]string{"noise/frame", "relay"}, "what every store must do"},
 	"relay/relaybench": {[]string{"noise/frame", "relay", "relay/disk", "relay/wire"}, "measurements of the relay as it is served"},
+	"relay/relaytest":  {[]string{"relay"}, "a relay on a loopback socket, for tests"},
 	"relay/liar":       {[]string{"noise/frame", "relay/wire"}, "a lying proxy for tests: it stands where a relay stands, and holds no key"},
 	"relay/roots":      {nil, "a leaf: certificates of relays"},
 	"relay/mailbox":    {[]string{"fault", "discovery", "noise/frame", "relay/roots", "relay/wire"}, "a client must not lean on the relay it doesn't trust"},
@@ -76,7 +78,7 @@ var outside = []struct {
 	why   string
 }{
 	{"net/http", []string{"relay", "relay/mailbox", "relay/liar", "cmd/sparekey", "cmd/sparekey-relay"}, "the browser does without it; formats are given an HTTP function"},
-	{"net", []string{"relay", "relay/mailbox", "relay/liar", "node/vault", "discovery/lan", "discovery/lan/beacon", "discovery/lan/quicpath", "simulations/wire", "simulations/programs", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
+	{"net", []string{"relay", "relay/mailbox", "relay/liar", "relay/relaytest", "node/vault", "discovery/lan", "discovery/lan/beacon", "discovery/lan/quicpath", "simulations/wire", "simulations/programs", "cmd/sparekey", "cmd/sparekey-relay"}, "sockets belong to paths, relays and the vault's local one"},
 	{"os", []string{"relay", "relay/roots", "node/vault", "node/credential", "relay/disk", "simulations/wire", "simulations/programs", "simulations/bench", "simulations/lab", "cmd/sparekey", "cmd/sparekey-relay", "crash", "vectortest", "node/share/sharetest", "discovery/lan/quicpath"}, "files belong to the vault, to formats and to stores; quicpath sets a variable that keeps quic-go from printing"},
 	{"crypto/rand", []string{"relay", "relay/disk", "discovery/lan", "simulations/programs", "simulations/bench", "simulations/lab", "cmd/sparekey", "cmd/sparekey-relay"}, "randomness is an argument, or a seed replays nothing"},
 	{"github.com/cockroachdb/pebble", []string{"relay/disk"}, "one outside library in one room"},

@@ -9,6 +9,8 @@ import (
 	"github.com/sparekey/sparekey/node"
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/share"
+	"github.com/sparekey/sparekey/node/vaulttest"
+	"github.com/sparekey/sparekey/relay/relaytest"
 )
 
 // computed is note as a format that only computes.
@@ -25,7 +27,7 @@ func (c computed) Lookup(name string) (credential.Format, error) {
 
 // saving is a vault that tells which states were saved, in order.
 type saving struct {
-	*memory
+	*vaulttest.Memory
 	states []share.State // of one goroutine at a time
 }
 
@@ -41,7 +43,7 @@ func (s *saving) Save(id string, b []byte) error {
 	if n := len(s.states); n == 0 || s.states[n-1] != state {
 		s.states = append(s.states, state)
 	}
-	return s.memory.Save(id, b)
+	return s.Memory.Save(id, b)
 }
 
 // asking is note as a format that makes something when it is asked to send: it
@@ -67,11 +69,9 @@ func (a *asking) Lookup(name string) (credential.Format, error) {
 // exchange runs a share between two devices to its end.
 func exchange(t *testing.T, alice, bob *party) {
 	t.Helper()
-	offer := alice.offer(startRelay(t), "the spare key")
+	offer := alice.offer(relaytest.Start(t), "the spare key")
 	alice.start(offer)
-	bob.start(bob.open(offer))
-	bob.previewed()
-	bob.accept()
+	bob.claim(offer)
 	bob.state(share.Done)
 	alice.until("the end is known", func(u node.Update) bool { return u.State == share.Done && u.Known })
 	alice.stop()
@@ -83,7 +83,7 @@ func exchange(t *testing.T, alice, bob *party) {
 
 func TestComputedAnswerIsSavedInOneWithWhatAskedForIt(t *testing.T) {
 	alice, bob := newParty(t), newParty(t)
-	sender, receiver := &saving{memory: alice.vault}, &saving{memory: bob.vault}
+	sender, receiver := &saving{Memory: alice.vault}, &saving{Memory: bob.vault}
 	alice.Device.Vault, alice.Device.Formats = sender, computed{alice.note}
 	bob.Device.Vault, bob.Device.Formats = receiver, computed{bob.note}
 	exchange(t, alice, bob)
@@ -100,7 +100,7 @@ func TestComputedAnswerIsSavedInOneWithWhatAskedForIt(t *testing.T) {
 
 func TestFormatThatMakesSomethingIsAskedOnceThePinIsSaved(t *testing.T) {
 	alice, bob := newParty(t), newParty(t)
-	sender := &saving{memory: alice.vault}
+	sender := &saving{Memory: alice.vault}
 	format := &asking{note: alice.note, vault: sender}
 	alice.Device.Vault, alice.Device.Formats = sender, format
 	exchange(t, alice, bob)
@@ -110,16 +110,14 @@ func TestFormatThatMakesSomethingIsAskedOnceThePinIsSaved(t *testing.T) {
 }
 
 func TestCancelOfAShareThatLiesStillComesBeforeAClaimThatWaits(t *testing.T) {
-	relay := startRelay(t)
+	relay := relaytest.Start(t)
 	alice, bob := newParty(t), newParty(t)
 	alice.Device.Formats, bob.Device.Formats = computed{alice.note}, computed{bob.note}
 	offer := alice.offer(relay, "the spare key")
 	alice.start(offer)
 	alice.stored(share.Offered)
 	alice.stop()
-	bob.start(bob.open(offer))
-	bob.previewed()
-	bob.accept()
+	bob.claim(offer)
 	bob.stored(share.Claimed)
 
 	r, err := alice.Load("id")

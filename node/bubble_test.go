@@ -60,9 +60,7 @@ func TestShareRunsInABubble(t *testing.T) {
 		offer := alice.offer("", "by slow mail")
 		alice.patience, bob.patience = 20*time.Hour, 20*time.Hour
 		alice.start(offer)
-		bob.start(bob.open(offer))
-		bob.previewed()
-		bob.accept()
+		bob.claim(offer)
 		bob.state(share.Done)
 		alice.state(share.Done)
 		if took := time.Since(began); bob.note.text != "by slow mail" || took < 5*time.Hour {

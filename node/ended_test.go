@@ -13,6 +13,7 @@ import (
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/share"
 	"github.com/sparekey/sparekey/noise/frame"
+	"github.com/sparekey/sparekey/relay/relaytest"
 )
 
 // lost is a mailbox that isn't there: it says so to everything, until its proof
@@ -161,15 +162,13 @@ func TestEndedShareIsSettledWhenTheMailboxShowsTheProof(t *testing.T) {
 // TestSettledShareKeepsNothingToSpeakWith is VLT-03 as far as keys go: neither those
 // of the session, nor the capabilities at a mailbox, nor frames.
 func TestSettledShareKeepsNothingToSpeakWith(t *testing.T) {
-	relay := startRelay(t)
+	relay := relaytest.Start(t)
 	alice, bob := newParty(t), newParty(t)
 	sends := &puppet{note: alice.note, send: untilStopped}
 	alice.Formats = sends
 	offer := alice.offer(relay, "the spare key")
 	alice.start(offer)
-	bob.start(bob.open(offer))
-	bob.previewed()
-	bob.accept()
+	bob.claim(offer)
 	alice.state(share.Pinned)
 	saved := bob.record()
 	live, err := share.UnmarshalReceiver(saved.Machine)
@@ -188,7 +187,7 @@ func TestSettledShareKeepsNothingToSpeakWith(t *testing.T) {
 		"what it was found under": link.Topic[:], "the key of direct paths": link.Path[:],
 	} {
 		for who, p := range map[string]*party{"sender": alice, "receiver": bob} {
-			if b := p.vault.records["id"]; bytes.Contains(b, secret) {
+			if b, err := p.vault.Load("id"); err != nil || bytes.Contains(b, secret) {
 				t.Errorf("the %s's vault keeps %s", who, what)
 			}
 		}

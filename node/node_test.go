@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -18,55 +17,14 @@ import (
 	"github.com/sparekey/sparekey/node"
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/share"
+	"github.com/sparekey/sparekey/node/vaulttest"
 	"github.com/sparekey/sparekey/noise"
 	"github.com/sparekey/sparekey/noise/frame"
-	"github.com/sparekey/sparekey/relay"
 	"github.com/sparekey/sparekey/relay/mailbox"
+	"github.com/sparekey/sparekey/relay/relaytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// startRelay serves a real relay on a loopback socket until the test ends.
-func startRelay(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	h := relay.NewHandler(relay.Config{Store: relay.NewMemory(nil, relay.Limits{}), Quotas: relay.Quotas{Creates: -1, Guesses: -1}})
-	go func() { done <- relay.Serve(ctx, l, nil, h) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error("the relay:", err)
-		}
-	})
-	return "http://" + l.Addr().String()
-}
-
-// A vault in memory, as a wallet would give its own.
-type memory struct {
-	mu      sync.Mutex
-	records map[string][]byte
-}
-
-func (m *memory) Save(id string, b []byte) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.records[id] = append([]byte{}, b...)
-	return nil
-}
-
-func (m *memory) Load(id string) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if b, ok := m.records[id]; ok {
-		return b, nil
-	}
-	return nil, errors.New("no such share")
-}
 
 // note is a format of as many messages as its first one says.
 type note struct {
@@ -113,7 +71,7 @@ func (n *note) Lookup(name string) (credential.Format, error) {
 type party struct {
 	*node.Device
 	t       *testing.T
-	vault   *memory
+	vault   *vaulttest.Memory
 	note    *note
 	updates chan node.Update
 	live    *node.Live
@@ -126,7 +84,7 @@ var started = time.Now()
 
 func newParty(t *testing.T) *party {
 	n := &note{placed: map[string]int{}}
-	p := &party{t: t, patience: time.Minute, vault: &memory{records: map[string][]byte{}}, note: n}
+	p := &party{t: t, patience: time.Minute, vault: &vaulttest.Memory{}, note: n}
 	p.Device = &node.Device{
 		Vault: p.vault, Formats: n, Finders: []discovery.Finder{mailbox.New(mailbox.Config{})}, Rand: rand.Reader,
 		Now:       func() share.Time { return share.Time{Boot: [16]byte{1}, Up: time.Since(started)} },
@@ -210,14 +168,22 @@ func (p *party) open(r node.Record) node.Record {
 	return got
 }
 
+// claim opens a share's link and accepts what it sees.
+func (p *party) claim(offer node.Record) {
+	p.t.Helper()
+	p.start(p.open(offer))
+	p.previewed()
+	p.accept()
+}
+
 func TestShareGoesFromLinkToReceiver(t *testing.T) {
-	relay := startRelay(t)
+	relay := relaytest.Start(t)
 	alice, bob := newParty(t), newParty(t)
 	offer := alice.offer(relay, "the spare key")
 	alice.start(offer)
 	bob.start(bob.open(offer))
 	bob.previewed()
-	if len(bob.vault.records) != 0 {
+	if bob.vault.Len() != 0 {
 		t.Error("viewing has left a trace in the vault")
 	}
 	bob.accept()
@@ -229,8 +195,8 @@ func TestShareGoesFromLinkToReceiver(t *testing.T) {
 	if bob.note.text != "the spare key" || len(bob.note.placed) != 1 {
 		t.Errorf("received %q, provisioned %v", bob.note.text, bob.note.placed)
 	}
-	for who, v := range map[string]*memory{"sender": alice.vault, "receiver": bob.vault} {
-		if b := v.records["id"]; strings.Contains(string(b), "the spare key") || strings.Contains(string(b), string(offer.Secret[:])) {
+	for who, v := range map[string]*vaulttest.Memory{"sender": alice.vault, "receiver": bob.vault} {
+		if b, err := v.Load("id"); err != nil || strings.Contains(string(b), "the spare key") || strings.Contains(string(b), string(offer.Secret[:])) {
 			t.Errorf("the %s's vault keeps the credential or the secret of an ended share", who)
 		}
 	}
@@ -239,7 +205,7 @@ func TestShareGoesFromLinkToReceiver(t *testing.T) {
 // TestShareWithAFactorIsNotAccepted: its sender is of a later version.
 func TestShareWithAFactorIsNotAccepted(t *testing.T) {
 	alice, bob := newParty(t), newParty(t)
-	offer := alice.offer(startRelay(t), "x")
+	offer := alice.offer(relaytest.Start(t), "x")
 	preview, err := cbor.Marshal(map[int]any{1: "note", 2: "", 5: 3600, 6: 3600, 7: "pin"})
 	if err != nil {
 		t.Fatal(err)
@@ -259,19 +225,17 @@ func TestShareWithAFactorIsNotAccepted(t *testing.T) {
 	if err := bob.live.Accept(t.Context(), nil, "ben"); !errors.Is(err, node.ErrFactor) {
 		t.Errorf("accepted with %v", err)
 	}
-	if len(bob.vault.records) != 0 {
+	if bob.vault.Len() != 0 {
 		t.Error("what was not claimed has left a trace in the vault")
 	}
 }
 
 func TestSecondReceiverIsTakenWhileTheSenderIsOff(t *testing.T) {
-	relay := startRelay(t)
+	relay := relaytest.Start(t)
 	alice, bob, eve := newParty(t), newParty(t), newParty(t)
 	offer := alice.offer(relay, "x")
 	alice.start(offer)
-	bob.start(bob.open(offer))
-	bob.previewed()
-	bob.accept()
+	bob.claim(offer)
 	bob.state(share.Done)
 	alice.live.Wait()
 	eve.start(eve.open(offer))
@@ -282,7 +246,7 @@ func TestSecondReceiverIsTakenWhileTheSenderIsOff(t *testing.T) {
 }
 
 func TestOfTwoReceiversAtOnceOneHoldsIt(t *testing.T) {
-	relay := startRelay(t)
+	relay := relaytest.Start(t)
 	alice, bob, eve := newParty(t), newParty(t), newParty(t)
 	offer := alice.offer(relay, "x")
 	alice.start(offer)
@@ -304,16 +268,14 @@ func TestOfTwoReceiversAtOnceOneHoldsIt(t *testing.T) {
 }
 
 func TestDevicesNeedNotBeOnlineTogether(t *testing.T) {
-	relay := startRelay(t)
+	relay := relaytest.Start(t)
 	alice, bob := newParty(t), newParty(t)
 	offer := alice.offer(relay, "in turns")
 	alice.start(offer)
 	alice.stored(share.Offered)
 	alice.stop()
 
-	bob.start(bob.open(offer))
-	bob.previewed()
-	bob.accept()
+	bob.claim(offer)
 	bob.stored(share.Claimed)
 	bob.stop()
 
@@ -349,15 +311,13 @@ func (p *party) resume() {
 // its keys, and must not have lost the way to the mailbox with them. Else the
 // sender would wait for an answer for ever.
 func TestReceiverThatDiesAfterItsLastWordStillSaysIt(t *testing.T) {
-	relay := startRelay(t)
+	relay := relaytest.Start(t)
 	alice, bob := newParty(t), newParty(t)
 	offer := alice.offer(relay, "x")
 	alice.start(offer)
 	alice.stored(share.Offered)
 	alice.stop()
-	bob.start(bob.open(offer))
-	bob.previewed()
-	bob.accept()
+	bob.claim(offer)
 	bob.stored(share.Claimed)
 	bob.stop()
 	alice.resume()
@@ -370,7 +330,7 @@ func TestReceiverThatDiesAfterItsLastWordStillSaysIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	bob.stop()
-	if strings.Contains(string(bob.vault.records["id"]), string(offer.Secret[:])) {
+	if b, err := bob.vault.Load("id"); err != nil || strings.Contains(string(b), string(offer.Secret[:])) {
 		t.Error("an ended share keeps the link's secret")
 	}
 	bob.Finders = paths
@@ -386,7 +346,7 @@ func TestReceiverThatDiesAfterItsLastWordStillSaysIt(t *testing.T) {
 }
 
 func TestLinkOpenedBeforeTheMailboxIsThere(t *testing.T) {
-	relay := startRelay(t)
+	relay := relaytest.Start(t)
 	alice, bob := newParty(t), newParty(t)
 	offer := alice.offer(relay, "early")
 	bob.start(bob.open(offer))
@@ -397,24 +357,20 @@ func TestLinkOpenedBeforeTheMailboxIsThere(t *testing.T) {
 }
 
 func TestRelinquishedShareGoesToAnotherDevice(t *testing.T) {
-	relay := startRelay(t)
+	relay := relaytest.Start(t)
 	alice, bob, amy := newParty(t), newParty(t), newParty(t)
 	offer := alice.offer(relay, "second hand")
 	alice.start(offer)
 	alice.stored(share.Offered)
 	alice.stop() // so that nothing is granted before bob hands back
-	bob.start(bob.open(offer))
-	bob.previewed()
-	bob.accept()
+	bob.claim(offer)
 	bob.stored(share.Claimed)
 	if err := bob.live.Do(t.Context(), share.Relinquish{}); err != nil {
 		t.Fatal(err)
 	}
 	bob.live.Wait()
 	alice.resume()
-	amy.start(amy.open(offer))
-	amy.previewed()
-	amy.accept()
+	amy.claim(offer)
 	amy.state(share.Done)
 	if amy.note.text != "second hand" || len(bob.note.placed) != 0 {
 		t.Errorf("amy has %q, bob %v", amy.note.text, bob.note.placed)
@@ -422,13 +378,11 @@ func TestRelinquishedShareGoesToAnotherDevice(t *testing.T) {
 }
 
 func TestFormatThatCantTakeItDeclinesWithTheReason(t *testing.T) {
-	relay := startRelay(t)
+	relay := relaytest.Start(t)
 	alice, bob := newParty(t), newParty(t)
 	offer := alice.offer(relay, "bad")
 	alice.start(offer)
-	bob.start(bob.open(offer))
-	bob.previewed()
-	bob.accept()
+	bob.claim(offer)
 	bob.state(share.Failed)
 	u := alice.until("declined", func(u node.Update) bool { return u.State == share.Declined })
 	if !strings.Contains(u.Reason, "a bad note") {
@@ -437,7 +391,7 @@ func TestFormatThatCantTakeItDeclinesWithTheReason(t *testing.T) {
 }
 
 func TestCancelledShareIsGoneForReceivers(t *testing.T) {
-	relay := startRelay(t)
+	relay := relaytest.Start(t)
 	alice, bob := newParty(t), newParty(t)
 	offer := alice.offer(relay, "x")
 	alice.start(offer)
@@ -454,7 +408,7 @@ func TestWithoutAuthorizationNothingIsMade(t *testing.T) {
 	alice := newParty(t)
 	alice.Authorize = nil
 	_, err := alice.Offer(t.Context(), "id", node.Offer{Preview: share.Preview{Format: "note", Title: "x"}})
-	if !errors.Is(err, node.ErrNotAuthorized) || len(alice.vault.records) != 0 {
-		t.Errorf("got %v, and %d records", err, len(alice.vault.records))
+	if !errors.Is(err, node.ErrNotAuthorized) || alice.vault.Len() != 0 {
+		t.Errorf("got %v, and %d records", err, alice.vault.Len())
 	}
 }

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/sparekey/sparekey/node/share"
 	"github.com/sparekey/sparekey/noise/frame"
 	"github.com/sparekey/sparekey/relay/liar"
+	"github.com/sparekey/sparekey/relay/relaytest"
 	relaywire "github.com/sparekey/sparekey/relay/wire"
 )
 
@@ -34,92 +36,94 @@ func (s *slow) Lookup(name string) (credential.Format, error) {
 	return s, err
 }
 
-// TestRPL04AClaimOfAnEarlierEpochDoesNothingWhenItIsReplayed: bob's claim is
-// pinned and handed back; the relay takes it again in the next epoch, and shows it.
-func TestRPL04AClaimOfAnEarlierEpochDoesNothingWhenItIsReplayed(t *testing.T) {
-	relay := startRelay(t)
-	p, err := liar.Start(relay, 1)
+// A handback is a share at a relay behind a liar: bob's claim is pinned, he hands it
+// back, and amy gets it.
+type handback struct {
+	t               *testing.T
+	relay           string
+	liar            *liar.Proxy
+	alice, bob, amy *party
+	offer           node.Record
+	let             chan struct{} // closed: alice's format may answer
+}
+
+// pinned brings a share to where bob's claim is pinned, and alice's format at work.
+func pinned(t *testing.T, rules ...liar.Rule) *handback {
+	t.Helper()
+	relay := relaytest.Start(t)
+	p, err := liar.Start(relay, 1, rules...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
-	alice, bob, amy := newParty(t), newParty(t), newParty(t)
-	format := &slow{alice.note, make(chan struct{})}
-	alice.Formats = format
-	offer := alice.offer(p.URL(), "second hand")
-	alice.start(offer)
-	bob.start(bob.open(offer))
-	bob.previewed()
-	bob.accept()
-	alice.state(share.Pinned)
-	if err := bob.live.Do(t.Context(), share.Relinquish{}); err != nil {
-		t.Fatal(err)
-	}
-	alice.state(share.Offered)
-	alice.stored(share.Offered) // the next offer is at the relay
+	h := &handback{t: t, relay: relay, liar: p, alice: newParty(t), bob: newParty(t), amy: newParty(t), let: make(chan struct{})}
+	h.alice.Formats = &slow{h.alice.note, h.let}
+	h.offer = h.alice.offer(p.URL(), "second hand")
+	h.alice.start(h.offer)
+	h.bob.claim(h.offer)
+	h.alice.state(share.Pinned)
+	return h
+}
 
-	lane := replay(t, p, relay)
-	ctx, cancel := context.WithTimeout(t.Context(), alice.patience)
+// back has bob hand it back, and waits until the next offer is at the relay.
+func (h *handback) back() {
+	h.t.Helper()
+	h.bob.do(share.Relinquish{})
+	h.alice.state(share.Offered)
+	h.alice.stored(share.Offered)
+}
+
+// goesToAmy wants amy to get it, and bob nothing.
+func (h *handback) goesToAmy() {
+	h.t.Helper()
+	close(h.let)
+	h.amy.claim(h.offer)
+	pinned := h.alice.until("a pin", func(u node.Update) bool { return u.Notice != nil && u.Notice.Kind == share.NoticeClaimed })
+	h.amy.state(share.Done)
+	h.alice.state(share.Done)
+	if h.amy.note.text != "second hand" || len(h.bob.note.placed) != 0 {
+		h.t.Errorf("amy has %q, bob %v, after a pin of %q", h.amy.note.text, h.bob.note.placed, pinned.Label)
+	}
+}
+
+// until waits for a call that the relay is given.
+func (h *handback) until(ctx context.Context, what string, ok func(liar.Call) bool) liar.Call {
+	h.t.Helper()
+	c, err := h.liar.Until(ctx, ok)
+	if err != nil {
+		h.t.Fatalf("waited in vain for: %s: %v", what, err)
+	}
+	return c
+}
+
+// TestRPL04AClaimOfAnEarlierEpochDoesNothingWhenItIsReplayed: bob's claim is
+// pinned and handed back; the relay takes it again in the next epoch, and shows it.
+func TestRPL04AClaimOfAnEarlierEpochDoesNothingWhenItIsReplayed(t *testing.T) {
+	h := pinned(t)
+	h.back()
+	lane := replay(t, h.liar, h.relay)
+	ctx, cancel := context.WithTimeout(t.Context(), h.alice.patience)
 	defer cancel()
-	if _, err := p.Until(ctx, func(c liar.Call) bool { return c.Method == "DELETE" && c.Place() == relaywire.Lane }); err != nil {
-		t.Fatalf("the lane %v of the replayed claim is not freed: %v", lane, err)
-	}
-	close(format.let)
-	amy.start(amy.open(offer))
-	amy.previewed()
-	amy.accept()
-	pinned := alice.until("a pin", func(u node.Update) bool { return u.Notice != nil && u.Notice.Kind == share.NoticeClaimed })
-	amy.state(share.Done)
-	alice.state(share.Done)
-	if amy.note.text != "second hand" || len(bob.note.placed) != 0 {
-		t.Errorf("amy has %q, bob %v, after a pin of %q", amy.note.text, bob.note.placed, pinned.Label)
-	}
+	h.until(ctx, fmt.Sprintf("the lane %v of the replayed claim is freed", lane), func(c liar.Call) bool {
+		return c.Method == "DELETE" && c.Place() == relaywire.Lane
+	})
+	h.goesToAmy()
 }
 
 // TestRPL04AConfirmOfAnEarlierEpochThatComesLateBindsNobody: a gateway gives up on
 // the confirm of bob's claim, and passes it on after all when the claim has been
 // handed back and the next offer stands.
 func TestRPL04AConfirmOfAnEarlierEpochThatComesLateBindsNobody(t *testing.T) {
-	relay := startRelay(t)
-	p, err := liar.Start(relay, 1, liar.Rule{Place: relaywire.Confirm, Do: liar.Refuse, Status: http.StatusGatewayTimeout})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Close)
-	alice, bob, amy := newParty(t), newParty(t), newParty(t)
-	format := &slow{alice.note, make(chan struct{})}
-	alice.Formats = format
-	offer := alice.offer(p.URL(), "second hand")
-	alice.start(offer)
-	bob.start(bob.open(offer))
-	bob.previewed()
-	bob.accept()
-	alice.state(share.Pinned)
-	ctx, cancel := context.WithTimeout(t.Context(), alice.patience)
+	h := pinned(t, liar.Rule{Place: relaywire.Confirm, Do: liar.Refuse, Status: http.StatusGatewayTimeout})
+	ctx, cancel := context.WithTimeout(t.Context(), h.alice.patience)
 	defer cancel()
-	confirm, err := p.Until(ctx, func(c liar.Call) bool { return c.Place() == relaywire.Confirm })
-	if err != nil {
-		t.Fatal("bob's claim is not confirmed: ", err)
-	}
-	if err := bob.live.Do(t.Context(), share.Relinquish{}); err != nil {
-		t.Fatal(err)
-	}
-	alice.state(share.Offered)
-	alice.stored(share.Offered) // the next offer is at the relay
-	p.Tell()
-
-	if status, err := p.Again(ctx, relay, confirm); err != nil || status != http.StatusConflict {
+	confirm := h.until(ctx, "bob's claim is confirmed", func(c liar.Call) bool { return c.Place() == relaywire.Confirm })
+	h.back()
+	h.liar.Tell()
+	if status, err := h.liar.Again(ctx, h.relay, confirm); err != nil || status != http.StatusConflict {
 		t.Errorf("the late confirm is answered %d, %v; want a conflict", status, err)
 	}
-	close(format.let)
-	amy.start(amy.open(offer))
-	amy.previewed()
-	amy.accept()
-	amy.state(share.Done)
-	alice.state(share.Done)
-	if amy.note.text != "second hand" || len(bob.note.placed) != 0 {
-		t.Errorf("amy has %q, bob %v", amy.note.text, bob.note.placed)
-	}
+	h.goesToAmy()
 }
 
 // replay makes the first claim again, of the relay itself, and returns its lane.

@@ -13,6 +13,7 @@ import (
 	"github.com/sparekey/sparekey/node"
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/share"
+	"github.com/sparekey/sparekey/node/vaulttest"
 )
 
 // inRoom runs two devices in virtual time in one room, without any relay.
@@ -118,7 +119,7 @@ func TestEitherSideCrashesInTheRoomAndTheShareEndsAllTheSame(t *testing.T) {
 				if state == share.Pinned || state == share.Granted || state == share.Done { // with Done its link is forgotten
 					p = alice
 				}
-				killed := &dying{memory: p.vault, at: state}
+				killed := &dying{Memory: p.vault, at: state}
 				p.Vault = killed
 				offer := alice.offer("", "the key")
 				alice.start(offer)
@@ -144,14 +145,14 @@ func TestEitherSideCrashesInTheRoomAndTheShareEndsAllTheSame(t *testing.T) {
 
 // dying is a vault whose process is killed right behind the save of a state.
 type dying struct {
-	*memory
+	*vaulttest.Memory
 	at share.State
 }
 
 var errKilled = errors.New("killed")
 
 func (d *dying) Save(id string, b []byte) error {
-	if err := d.memory.Save(id, b); err != nil {
+	if err := d.Memory.Save(id, b); err != nil {
 		return err
 	}
 	r, err := node.DecodeRecord(b)
@@ -167,7 +168,7 @@ func (d *dying) Save(id string, b []byte) error {
 // TestWhatIsNotSavedIsNotTaken: whoever sent it keeps it, and gives it to the next path.
 func TestWhatIsNotSavedIsNotTaken(t *testing.T) {
 	inRoom(t, func(room *pathtest.Room, alice, bob *party, _, _ *puppet) {
-		full := &fullDisk{memory: alice.vault}
+		full := &fullDisk{Memory: alice.vault}
 		alice.Vault = full
 		offer := alice.offer("", "the key")
 		alice.start(offer)
@@ -188,7 +189,7 @@ func TestWhatIsNotSavedIsNotTaken(t *testing.T) {
 }
 
 type fullDisk struct {
-	*memory
+	*vaulttest.Memory
 	full bool
 }
 
@@ -198,7 +199,7 @@ func (f *fullDisk) Save(id string, b []byte) error {
 	if f.full {
 		return errFull
 	}
-	return f.memory.Save(id, b)
+	return f.Memory.Save(id, b)
 }
 
 // TestShareInTheRoomCostsSevenFrames: offer, handshake and claim, grant, provisioned and

@@ -13,6 +13,7 @@ import (
 	"github.com/sparekey/sparekey/discovery/pathtest"
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/share"
+	"github.com/sparekey/sparekey/relay/relaytest"
 )
 
 // A dialogue is one of two formats that take turns, as long as a test has them go on.
@@ -86,9 +87,7 @@ func walkAbout(t *testing.T, relay string, room *pathtest.Room, alice, bob *part
 	room.Shut(true)
 	offer := alice.offer(relay, "")
 	alice.start(offer)
-	bob.start(bob.open(offer))
-	bob.previewed()
-	bob.accept()
+	bob.claim(offer)
 	var cable *pathtest.Cable
 	for n := 1; n <= d.turns; n++ {
 		switch n {
@@ -154,7 +153,7 @@ func TestShareThatGoesOnInTheRoomEndsByARelay(t *testing.T) {
 	for _, p := range []*party{alice, bob} {
 		p.Finders = append(p.Finders, room)
 	}
-	walkAbout(t, startRelay(t), room, alice, bob, func(int, time.Duration) {})
+	walkAbout(t, relaytest.Start(t), room, alice, bob, func(int, time.Duration) {})
 }
 
 // TestNSW03PathThatComesAndGoesDoesNotFillTheLog: for hours its reports differ from one
@@ -172,9 +171,7 @@ func TestNSW03PathThatComesAndGoesDoesNotFillTheLog(t *testing.T) {
 		d := newDialogue(30, sends, receives)
 		offer := alice.offer("https://relay.example", "")
 		alice.start(offer)
-		bob.start(bob.open(offer))
-		bob.previewed()
-		bob.accept()
+		bob.claim(offer)
 		reports, began := 0, time.Now()
 		for n := range d.turns {
 			if took := d.say(t, n+1); took > 2*time.Second {
@@ -233,9 +230,7 @@ func TestLIE03ShareEndsInTheRoomThoughTheMailboxHandsNothingOn(t *testing.T) {
 		d := newDialogue(5, sends, receives)
 		offer := alice.offer("https://relay.example", "")
 		alice.start(offer)
-		bob.start(bob.open(offer))
-		bob.previewed()
-		bob.accept()
+		bob.claim(offer)
 		for n := range d.turns {
 			d.say(t, n+1)
 		}

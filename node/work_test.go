@@ -81,9 +81,7 @@ func inBubble(t *testing.T, f func(alice, bob *party, sends, receives *puppet)) 
 func claim(alice, bob *party) {
 	offer := alice.offer("", "the key")
 	alice.start(offer)
-	bob.start(bob.open(offer))
-	bob.previewed()
-	bob.accept()
+	bob.claim(offer)
 }
 
 func (p *party) do(e share.Event) {

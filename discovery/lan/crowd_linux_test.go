@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +23,7 @@ import (
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/link"
 	"github.com/sparekey/sparekey/node/share"
+	"github.com/sparekey/sparekey/node/vaulttest"
 )
 
 // TestMain lets this program stand in for a process of a crowd.
@@ -121,7 +121,7 @@ func crowdOf(who string, start func(d *node.Device, id string, n int) (*node.Liv
 	began := time.Now()
 	room := lan.New(lan.Config{})
 	d := &node.Device{
-		Vault: &memory{records: map[string][]byte{}}, Formats: things{}, Finders: []discovery.Finder{room}, Rand: rand.Reader,
+		Vault: &vaulttest.Memory{}, Formats: things{}, Finders: []discovery.Finder{room}, Rand: rand.Reader,
 		Now:       func() share.Time { return share.Time{Boot: [16]byte{1}, Up: time.Since(began)} },
 		Authorize: func(context.Context, share.Preview) error { return nil },
 	}
@@ -179,28 +179,6 @@ func measure() (u use) {
 	runtime.ReadMemStats(&m)
 	files, _ := os.ReadDir("/proc/self/fd")
 	return use{runtime.NumGoroutine(), len(files), int64(m.HeapAlloc)}
-}
-
-// A vault in memory.
-type memory struct {
-	mu      sync.Mutex
-	records map[string][]byte
-}
-
-func (m *memory) Save(id string, b []byte) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.records[id] = append([]byte{}, b...)
-	return nil
-}
-
-func (m *memory) Load(id string) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if b, ok := m.records[id]; ok {
-		return b, nil
-	}
-	return nil, errors.New("no such share")
 }
 
 // A thing is a credential of one message, which is put nowhere.

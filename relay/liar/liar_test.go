@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,8 +16,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sparekey/sparekey/noise/frame"
-	"github.com/sparekey/sparekey/relay"
 	"github.com/sparekey/sparekey/relay/liar"
+	"github.com/sparekey/sparekey/relay/relaytest"
 	"github.com/sparekey/sparekey/relay/wire"
 )
 
@@ -40,7 +39,7 @@ type rig struct {
 
 func newRig(t *testing.T, rules ...liar.Rule) *rig {
 	t.Helper()
-	r := &rig{t: t, relay: serve(t)}
+	r := &rig{t: t, relay: relaytest.Start(t)}
 	p, err := liar.Start(r.relay, 1, rules...)
 	if err != nil {
 		t.Fatal(err)
@@ -61,21 +60,6 @@ func newRig(t *testing.T, rules ...liar.Rule) *rig {
 	r.id = frame.ID(c)
 	r.create = wire.Create{Preimage: c, Offer: sealed(frame.Offer, frame.Candidate{}, 0), View: sha256.Sum256(r.view[:]), Sender: sha256.Sum256(r.sender[:]), Lanes: 4, TTL: time.Hour}.Body()
 	return r
-}
-
-func serve(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() {
-		done <- relay.Serve(ctx, l, nil, relay.NewHandler(relay.Config{Store: relay.NewMemory(nil, relay.Limits{})}))
-	}()
-	t.Cleanup(func() { cancel(); <-done })
-	return "http://" + l.Addr().String()
 }
 
 // sealed returns a frame whose sealed part says its number 100 times.
@@ -292,7 +276,7 @@ func TestALateAnswerIsHeldThoughTheRelayHasActed(t *testing.T) {
 func TestRecordedCallsAreMadeAgainAtAnotherRelay(t *testing.T) {
 	r := newRig(t)
 	r.made()
-	fresh := serve(t)
+	fresh := relaytest.Start(t)
 	var got []int
 	for _, c := range r.liar.Calls() {
 		status, err := r.liar.Again(t.Context(), fresh, c)

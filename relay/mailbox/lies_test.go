@@ -11,6 +11,7 @@ import (
 	"github.com/sparekey/sparekey/noise/frame"
 	"github.com/sparekey/sparekey/relay"
 	"github.com/sparekey/sparekey/relay/liar"
+	"github.com/sparekey/sparekey/relay/relaytest"
 	"github.com/sparekey/sparekey/relay/wire"
 )
 
@@ -19,7 +20,7 @@ const patience = time.Minute
 
 func lying(t *testing.T, rules ...liar.Rule) *liar.Proxy {
 	t.Helper()
-	p, err := liar.Start(serve(t), 1, rules...)
+	p, err := liar.Start(relaytest.Start(t), 1, rules...)
 	if err != nil {
 		t.Fatal(err)
 	}

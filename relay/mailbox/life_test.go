@@ -12,6 +12,7 @@ import (
 	"github.com/sparekey/sparekey/discovery"
 	"github.com/sparekey/sparekey/node/share/sharetest"
 	"github.com/sparekey/sparekey/noise/frame"
+	"github.com/sparekey/sparekey/relay/relaytest"
 	"github.com/sparekey/sparekey/relay/wire"
 )
 
@@ -34,7 +35,7 @@ import (
 func TestStoriesRunUnchangedAtOneMailbox(t *testing.T) {
 	var sum count
 	sharetest.Each(t, "../../node/share/testdata", func(t *testing.T, _, story string) {
-		m := &mail{t: t, url: serve(t), first: map[frame.Candidate][]frame.Frame{}}
+		m := &mail{t: t, url: relaytest.Start(t), first: map[frame.Candidate][]frame.Frame{}}
 		defer m.leave()
 		sharetest.Unchanged(t, story, sharetest.Way{Carry: m.carry})
 		sum.add(m.count)

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -19,8 +18,8 @@ import (
 
 	"github.com/sparekey/sparekey/discovery"
 	"github.com/sparekey/sparekey/noise/frame"
-	"github.com/sparekey/sparekey/relay"
 	"github.com/sparekey/sparekey/relay/liar"
+	"github.com/sparekey/sparekey/relay/relaytest"
 	"github.com/sparekey/sparekey/relay/wire"
 )
 
@@ -72,21 +71,6 @@ func (r *rig) find(t *testing.T, url string, role discovery.Role) (discovery.Mai
 	return (<-found).(discovery.Mailbox), reports
 }
 
-func serve(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() {
-		done <- relay.Serve(ctx, l, nil, relay.NewHandler(relay.Config{Store: relay.NewMemory(nil, relay.Limits{}), Quotas: relay.Quotas{Creates: -1}}))
-	}()
-	t.Cleanup(func() { cancel(); <-done })
-	return "http://" + l.Addr().String()
-}
-
 func receive(t *testing.T, p discovery.Path) []frame.Frame {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -114,7 +98,7 @@ func await(t *testing.T, reports <-chan discovery.Report, s discovery.ReportStat
 }
 
 func TestMailboxCarriesBothLogs(t *testing.T) {
-	url, r := serve(t), newRig(t)
+	url, r := relaytest.Start(t), newRig(t)
 	receiver, heard := r.find(t, url, discovery.Receiver) // before the mailbox is there
 	sender, _ := r.find(t, url, discovery.Sender)
 	ctx := t.Context()
@@ -166,7 +150,7 @@ func TestMailboxCarriesBothLogs(t *testing.T) {
 // TestWhatWentByAnotherPathIsBridged: the logs go on where they lack what was
 // acknowledged by a direct path, and nothing that stands there is replaced.
 func TestWhatWentByAnotherPathIsBridged(t *testing.T) {
-	url, r, c, ctx := serve(t), newRig(t), frame.Candidate{7}, t.Context()
+	url, r, c, ctx := relaytest.Start(t), newRig(t), frame.Candidate{7}, t.Context()
 	sender, _ := r.find(t, url, discovery.Sender)
 	receiver, _ := r.find(t, url, discovery.Receiver)
 	send := func(p discovery.Path, frames ...frame.Frame) {
@@ -204,7 +188,7 @@ func TestWhatWentByAnotherPathIsBridged(t *testing.T) {
 }
 
 func TestOtherBytesWhereOursBelongRetireThePath(t *testing.T) {
-	url, r := serve(t), newRig(t)
+	url, r := relaytest.Start(t), newRig(t)
 	sender, _ := r.find(t, url, discovery.Sender)
 	if err := sender.Send(t.Context(), r.offer); err != nil {
 		t.Fatal(err)
@@ -217,7 +201,7 @@ func TestOtherBytesWhereOursBelongRetireThePath(t *testing.T) {
 // TestAConfirmUnderAnotherOfferRetiresThePath: the mailbox isn't where the share is.
 // The next path sends every offer first.
 func TestAConfirmUnderAnotherOfferRetiresThePath(t *testing.T) {
-	url, r := serve(t), newRig(t)
+	url, r := relaytest.Start(t), newRig(t)
 	pinned := discovery.Decision{Pinned: frame.Candidate{7}, Claim: [32]byte{8}, Epoch: 1}
 	sender, _ := r.find(t, url, discovery.Sender)
 	send(t, sender, r.offer)

@@ -8,12 +8,13 @@ import (
 	"github.com/sparekey/sparekey/discovery"
 	"github.com/sparekey/sparekey/node/share/sharetest"
 	"github.com/sparekey/sparekey/noise/frame"
+	"github.com/sparekey/sparekey/relay/relaytest"
 )
 
 // TestStoriesRunUnchangedOverAMailbox: all transcripts of the share's machines come to
 // the same words when each delivery goes by a mailbox of its own, at a real relay.
 func TestStoriesRunUnchangedOverAMailbox(t *testing.T) {
-	url, carried := serve(t), 0
+	url, carried := relaytest.Start(t), 0
 	sharetest.Each(t, "../../node/share/testdata", func(t *testing.T, _, story string) {
 		sharetest.Unchanged(t, story, sharetest.Way{Carry: func(_ testing.TB, _, to string, frames []frame.Frame) [][]frame.Frame {
 			carried += len(frames)
