@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -67,6 +69,7 @@ func assemble(stdin *os.File, stdout, stderr io.Writer) *app {
 }
 
 func (a *app) run(ctx context.Context, args []string) int {
+	a.json = wantsJSON(args) // until begin, which a command line that can't be read doesn't reach
 	root := a.root()
 	root.SetArgs(args)
 	root.SetOut(a.stdout)
@@ -86,6 +89,21 @@ func (a *app) run(ctx context.Context, args []string) int {
 	f := asFailure(err)
 	a.failed(f)
 	return f.Exit
+}
+
+// wantsJSON reports whether a command line asks for --json, also behind what can't be read of it.
+func wantsJSON(args []string) (wants bool) {
+	for _, arg := range args {
+		name, value, given := strings.Cut(arg, "=")
+		switch {
+		case arg == "--":
+			return wants
+		case name == "--json":
+			yes, err := strconv.ParseBool(value)
+			wants = !given || yes && err == nil
+		}
+	}
+	return wants
 }
 
 func (a *app) root() *cobra.Command {
