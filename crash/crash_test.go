@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -96,6 +97,43 @@ func TestCRS02ReceiverKilledBetweenIntentAndRecordHasTheCredentialOnce(t *testin
 func TestRelayKilledAtACommitOrAnAnswerCostsDelayOnly(t *testing.T) {
 	survives(t, "handover", "relay.0", "disk.commit.applied#2", "claim.stored#1", "append.stored-of-sender#1",
 		"append.stored-of-receiver#1", "disk.scrub.flushed#1")
+}
+
+// TestACommandThatIsHeldUpIsGivenAgainOnceTheOtherProcessHasEnded, and not before.
+func TestACommandThatIsHeldUpIsGivenAgainOnceTheOtherProcessHasEnded(t *testing.T) {
+	sc := &scenario{name: "handover", open: told, ends: []string{"done/done"}, play: func(w *world, s *job) error {
+		id, err := w.id("sender")
+		if err != nil {
+			return err
+		}
+		given, ended := w.given("looker-sender")
+		resume := []string{"resume", id}
+		second := w.command("looker-sender", resume, resume)
+		err = w.until("the second process to be held up", func() bool { _, n := w.given("looker-sender"); return n > ended })
+		if err := errors.Join(err, w.look(done), w.look(done)); err != nil {
+			return err
+		}
+		if n, _ := w.given("looker-sender"); n != given+1 {
+			t.Errorf("it was given %d times while the other one held the share", n-given)
+		}
+		r := w.receive("receiver")
+		return errors.Join(s.interrupt(), second.wait(done), r.wait(done))
+	}}
+	if o := newLab(t).run(t.Context(), sc, nil, nil); o.err != nil {
+		t.Fatalf("%v\n%s", o.err, logs(o.log))
+	}
+}
+
+// given returns how many commands an actor has been given, and how many have ended.
+func (w *world) given(actor string) (all, ended int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.lived {
+		if strings.HasPrefix(l.process, actor+".") {
+			ended++
+		}
+	}
+	return w.commands[actor], ended
 }
 
 // TestJudgeSeesWhatIsWrong: else `make crash` would show nothing.

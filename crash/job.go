@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -20,6 +22,7 @@ type job struct {
 	program string
 	args    func(try int) ([]string, error)
 	line    func(string)
+	stop    chan struct{} // closed by interrupt
 	over    chan struct{}
 
 	mu       sync.Mutex
@@ -34,7 +37,7 @@ func (w *world) keep(actor, program string, args func(try int) ([]string, error)
 	if line == nil {
 		line = func(string) {}
 	}
-	j := &job{w: w, actor: actor, program: program, args: args, line: line, over: make(chan struct{})}
+	j := &job{w: w, actor: actor, program: program, args: args, line: line, stop: make(chan struct{}), over: make(chan struct{})}
 	w.mu.Lock()
 	w.running = append(w.running, j)
 	w.mu.Unlock()
@@ -69,12 +72,43 @@ func (j *job) run() {
 			return
 		case p.killed && j.w.strike != nil && j.w.strike.process == p.name:
 		case p.code == exitHeld && j.program == "sparekey":
-			time.Sleep(20 * time.Millisecond) // then the command is given again, until the other process has let go
+			j.letGo(p) // then the command is given again
 		case j.program == "sparekey-relay":
 			j.end(p.code, fmt.Errorf("the relay ended by itself, with exit code %d", p.code))
 			return
 		default:
 			j.end(p.code, j.w.broken(p))
+			return
+		}
+	}
+}
+
+// holdTime bounds the wait for a process that holds a share and goes on: it may be
+// reached the next time.
+const holdTime = 10 * time.Second
+
+// letGo waits until a process that was held up may not be any more: another one of
+// the same vault has ended since it began.
+func (j *job) letGo(p *process) {
+	w, enough := j.w, time.After(holdTime)
+	for {
+		w.mu.Lock()
+		free := slices.ContainsFunc(w.lived[p.before:], func(l life) bool {
+			actor, _, _ := strings.Cut(l.process, ".")
+			return l.process != p.name && w.home(actor) == p.home
+		})
+		ended := w.ended
+		w.mu.Unlock()
+		if free {
+			return
+		}
+		select {
+		case <-ended:
+		case <-enough:
+			return
+		case <-j.stop:
+			return
+		case <-w.ctx.Done():
 			return
 		}
 	}
@@ -105,6 +139,9 @@ func (j *job) failure() error {
 // interrupt ends a job as Ctrl-C does.
 func (j *job) interrupt() error {
 	j.mu.Lock()
+	if !j.stopping {
+		close(j.stop)
+	}
 	j.stopping = true
 	if j.p != nil {
 		j.p.cmd.Process.Signal(syscall.SIGINT)

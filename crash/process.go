@@ -17,6 +17,8 @@ import (
 // A process is one run of a program.
 type process struct {
 	name   string // "sender.1"
+	home   string // the actor's vault
+	before int    // how many processes had ended before it began
 	cmd    *exec.Cmd
 	timer  *time.Timer
 	exited chan struct{}
@@ -29,12 +31,13 @@ func (w *world) start(actor, program string, args []string, line func(string)) (
 	w.mu.Lock()
 	name := fmt.Sprintf("%s.%d", actor, w.commands[actor])
 	w.commands[actor]++
+	before := len(w.lived)
 	w.mu.Unlock()
 	log, err := os.Create(filepath.Join(w.dir, "logs", name))
 	if err != nil {
 		return nil, err
 	}
-	p := &process{name: name, exited: make(chan struct{}), cmd: exec.CommandContext(w.ctx, filepath.Join(w.bin, program), args...)}
+	p := &process{name: name, home: w.home(actor), before: before, exited: make(chan struct{}), cmd: exec.CommandContext(w.ctx, filepath.Join(w.bin, program), args...)}
 	p.cmd.Dir = w.dir
 	p.cmd.Env = append(os.Environ(), "HOME="+w.dir, "XDG_CONFIG_HOME="+w.dir, "SPAREKEY_PATHS=relay", "SPAREKEY_FAULT_LOG="+w.points(name))
 	s := w.strike
@@ -74,6 +77,8 @@ func (w *world) start(actor, program string, args []string, line func(string)) (
 		}
 		w.mu.Lock()
 		w.lived = append(w.lived, life{name, time.Since(began)})
+		close(w.ended)
+		w.ended = make(chan struct{})
 		w.mu.Unlock()
 		fmt.Fprintf(log, "exit %d after %v\n", p.code, time.Since(began).Round(time.Millisecond))
 		log.Close()

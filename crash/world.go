@@ -25,6 +25,7 @@ type world struct {
 	mu       sync.Mutex
 	commands map[string]int // how many each actor has been given
 	lived    []life
+	ended    chan struct{} // closed when lived grows, and then another
 	link     string
 	untold   map[string]bool   // shares that a crash kept from telling their link
 	kept     map[string]string // files that were there before, and what is in them
@@ -36,7 +37,7 @@ type world struct {
 func newWorld(ctx context.Context, bin, dir string, s *strike) *world {
 	return &world{
 		ctx: ctx, bin: bin, dir: dir, strike: s, address: address(),
-		commands: map[string]int{}, untold: map[string]bool{}, kept: map[string]string{},
+		commands: map[string]int{}, ended: make(chan struct{}), untold: map[string]bool{}, kept: map[string]string{},
 	}
 }
 
