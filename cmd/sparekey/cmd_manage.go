@@ -346,7 +346,7 @@ func (d *drive) order(ctx context.Context, o order) error {
 	enough, unheard, told := time.NewTimer(answerTime), false, false
 	defer enough.Stop()
 	var err error
-	for over := false; !over && err == nil; over = over || unheard {
+	for over := d.beyond(o); !over && err == nil; over = over || unheard {
 		select {
 		case u := <-d.updates:
 			if u.Err != nil {
@@ -377,6 +377,12 @@ func (d *drive) order(ctx context.Context, o order) error {
 	return d.a.ordered(d.id, o, d.latest())
 }
 
+// beyond reports whether an order has no effect here, whatever comes: a claim can't be
+// handed back once its grant is here. Only decline is left then.
+func (d *drive) beyond(o order) bool {
+	return o.Do == "relinquish" && d.latest().State == share.Provisioning
+}
+
 // ordered tells what became of an order.
 func (a *app) ordered(id string, o order, u node.Update) error {
 	want := map[string]share.State{"cancel": share.Cancelled, "decline": share.Declined, "relinquish": share.Relinquished}[o.Do]
@@ -391,6 +397,8 @@ func (a *app) ordered(id string, o order, u node.Update) error {
 		return fail(exitTaken, "asked", "the credential has left for the receiver, which has been asked not to use it. Its answer is not here yet.", "sparekey resume "+id)
 	case u.State == share.Done, u.State == share.Provisioned:
 		return fail(exitTaken, "too_late", "too late: the credential is here already.", "remove it by hand, if you don't want it")
+	case u.State == share.Provisioning && o.Do == "relinquish":
+		return fail(exitTaken, "too_late", "too late to hand the claim back: the credential has arrived, and is not in its place yet.", "sparekey decline "+id+" turns it down")
 	case u.State.Ended():
 		return fail(exitOver, "over", fmt.Sprintf("the share has ended before: it was %s.", u.State), "")
 	}
