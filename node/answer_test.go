@@ -115,8 +115,7 @@ func TestCancelOfAShareThatLiesStillComesBeforeAClaimThatWaits(t *testing.T) {
 	alice.Device.Formats, bob.Device.Formats = computed{alice.note}, computed{bob.note}
 	offer := alice.offer(relay, "the spare key")
 	alice.start(offer)
-	alice.stored(share.Offered)
-	alice.stop()
+	alice.leave(share.Offered)
 	bob.claim(offer)
 	bob.stored(share.Claimed)
 

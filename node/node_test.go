@@ -138,6 +138,13 @@ func (p *party) stored(s share.State) {
 	p.until("the mailbox has all of "+string(s), func(u node.Update) bool { return u.Stored && u.State == s })
 }
 
+// leave stops once a mailbox has all that a state has to send.
+func (p *party) leave(s share.State) {
+	p.t.Helper()
+	p.stored(s)
+	p.stop()
+}
+
 func (p *party) previewed() {
 	p.t.Helper()
 	p.until("a preview", func(u node.Update) bool { return u.Notice != nil && u.Notice.Kind == share.NoticePreview })
@@ -272,20 +279,16 @@ func TestDevicesNeedNotBeOnlineTogether(t *testing.T) {
 	alice, bob := newParty(t), newParty(t)
 	offer := alice.offer(relay, "in turns")
 	alice.start(offer)
-	alice.stored(share.Offered)
-	alice.stop()
+	alice.leave(share.Offered)
 
 	bob.claim(offer)
-	bob.stored(share.Claimed)
-	bob.stop()
+	bob.leave(share.Claimed)
 
 	alice.resume()
-	alice.stored(share.Granted)
-	alice.stop()
+	alice.leave(share.Granted)
 
 	bob.resume()
-	bob.stored(share.Provisioned)
-	bob.stop()
+	bob.leave(share.Provisioned)
 
 	alice.resume()
 	alice.state(share.Done)
@@ -315,14 +318,11 @@ func TestReceiverThatDiesAfterItsLastWordStillSaysIt(t *testing.T) {
 	alice, bob := newParty(t), newParty(t)
 	offer := alice.offer(relay, "x")
 	alice.start(offer)
-	alice.stored(share.Offered)
-	alice.stop()
+	alice.leave(share.Offered)
 	bob.claim(offer)
-	bob.stored(share.Claimed)
-	bob.stop()
+	bob.leave(share.Claimed)
 	alice.resume()
-	alice.stored(share.Granted)
-	alice.stop()
+	alice.leave(share.Granted)
 	paths := bob.Finders
 	bob.Finders = nil
 	bob.resume()
@@ -361,8 +361,7 @@ func TestRelinquishedShareGoesToAnotherDevice(t *testing.T) {
 	alice, bob, amy := newParty(t), newParty(t), newParty(t)
 	offer := alice.offer(relay, "second hand")
 	alice.start(offer)
-	alice.stored(share.Offered)
-	alice.stop() // so that nothing is granted before bob hands back
+	alice.leave(share.Offered) // so that nothing is granted before bob hands back
 	bob.claim(offer)
 	bob.stored(share.Claimed)
 	if err := bob.live.Do(t.Context(), share.Relinquish{}); err != nil {

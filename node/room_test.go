@@ -22,8 +22,7 @@ func inRoom(t *testing.T, f func(room *pathtest.Room, alice, bob *party, sends, 
 		room := pathtest.NewRoom(2 * time.Millisecond)
 		alice, bob := newParty(t), newParty(t)
 		alice.Finders, bob.Finders = []discovery.Finder{room}, []discovery.Finder{room}
-		sends, receives := &puppet{note: alice.note}, &puppet{note: bob.note}
-		alice.Formats, bob.Formats = sends, receives
+		sends, receives := puppets(alice, bob)
 		f(room, alice, bob, sends, receives)
 		alice.stop()
 		bob.stop()
@@ -235,8 +234,7 @@ func TestAnotherReceiverInTheRoomHoldsNobodyUp(t *testing.T) {
 		a1, b := first.Ends()
 		a2, c := second.Ends()
 		alice.Finders, bob.Finders, carol.Finders = []discovery.Finder{several{a2, a1}}, []discovery.Finder{several{b}}, []discovery.Finder{several{c}}
-		sends, receives := &puppet{note: alice.note}, &puppet{note: bob.note}
-		alice.Formats, bob.Formats = sends, receives
+		sends, receives := puppets(alice, bob)
 		d := newDialogue(12, sends, receives)
 		offer := alice.offer("", "")
 		alice.start(offer)

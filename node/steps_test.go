@@ -34,8 +34,7 @@ func (p patch) Find(ctx context.Context, _ discovery.Meeting, found func(discove
 func TestRecordTellsWhichStepCameByWhichPath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		alice, bob := newParty(t), newParty(t)
-		sends, receives := &puppet{note: alice.note}, &puppet{note: bob.note}
-		alice.Formats, bob.Formats = sends, receives
+		sends, receives := puppets(alice, bob)
 		sockets := [2]patch{make(patch), make(patch)}
 		alice.Finders, bob.Finders = []discovery.Finder{sockets[0]}, []discovery.Finder{sockets[1]}
 		plug := func(c *pathtest.Cable) {

@@ -81,8 +81,7 @@ func (d *dialogue) all() string {
 // there and ends it by the mailbox. after is called after each message.
 func walkAbout(t *testing.T, relay string, room *pathtest.Room, alice, bob *party, after func(n int, took time.Duration)) {
 	t.Helper()
-	sends, receives := &puppet{note: alice.note}, &puppet{note: bob.note}
-	alice.Formats, bob.Formats = sends, receives
+	sends, receives := puppets(alice, bob)
 	d := newDialogue(12, sends, receives)
 	room.Shut(true)
 	offer := alice.offer(relay, "")
@@ -166,8 +165,7 @@ func TestNSW03PathThatComesAndGoesDoesNotFillTheLog(t *testing.T) {
 		for _, p := range []*party{alice, bob} {
 			p.Finders = []discovery.Finder{mailbox, loose}
 		}
-		sends, receives := &puppet{note: alice.note}, &puppet{note: bob.note}
-		alice.Formats, bob.Formats = sends, receives
+		sends, receives := puppets(alice, bob)
 		d := newDialogue(30, sends, receives)
 		offer := alice.offer("https://relay.example", "")
 		alice.start(offer)
@@ -225,8 +223,7 @@ func TestLIE03ShareEndsInTheRoomThoughTheMailboxHandsNothingOn(t *testing.T) {
 		alice, bob := newParty(t), newParty(t)
 		alice.Finders = []discovery.Finder{pathtest.NewMailbox(20 * time.Millisecond), room}
 		bob.Finders = []discovery.Finder{pathtest.NewMailbox(20 * time.Millisecond), room} // another one: nothing comes through
-		sends, receives := &puppet{note: alice.note}, &puppet{note: bob.note}
-		alice.Formats, bob.Formats = sends, receives
+		sends, receives := puppets(alice, bob)
 		d := newDialogue(5, sends, receives)
 		offer := alice.offer("https://relay.example", "")
 		alice.start(offer)

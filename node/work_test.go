@@ -60,6 +60,13 @@ func (p *puppet) Provisioned(ctx context.Context, key string, state []byte) (boo
 	return p.note.Provisioned(ctx, key, state)
 }
 
+// puppets gives both devices formats whose answers a test gives.
+func puppets(alice, bob *party) (sends, receives *puppet) {
+	sends, receives = &puppet{note: alice.note}, &puppet{note: bob.note}
+	alice.Formats, bob.Formats = sends, receives
+	return sends, receives
+}
+
 // inBubble runs a share in virtual time between two devices, an hour apart, up to
 // the receiver's acceptance.
 func inBubble(t *testing.T, f func(alice, bob *party, sends, receives *puppet)) {
@@ -69,8 +76,7 @@ func inBubble(t *testing.T, f func(alice, bob *party, sends, receives *puppet)) 
 		alice.Finders = []discovery.Finder{finder{&wire{out: a, in: b}}}
 		bob.Finders = []discovery.Finder{finder{&wire{out: b, in: a}}}
 		alice.patience, bob.patience = 20*time.Hour, 20*time.Hour
-		sends, receives := &puppet{note: alice.note}, &puppet{note: bob.note}
-		alice.Formats, bob.Formats = sends, receives
+		sends, receives := puppets(alice, bob)
 		f(alice, bob, sends, receives)
 		alice.stop()
 		bob.stop()

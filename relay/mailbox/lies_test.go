@@ -99,56 +99,42 @@ func TestAClaimWithoutItsHandshakeIsAskedForAgainUnasked(t *testing.T) {
 	comes(t, sender, hello, func() {})
 }
 
-// TestALaneThatIsFilledAgainIsClosedAgain: who fills a lane anew after it was
-// freed doesn't keep it.
+// TestALaneThatIsFilledAgainIsClosedAgain: who fills a lane anew after it was freed
+// doesn't keep it. Nor does who was refused and comes back once its own closing frame
+// is forgotten: a relay keeps only so many.
 func TestALaneThatIsFilledAgainIsClosedAgain(t *testing.T) {
 	c := frame.Candidate{7}
-	p := lying(t)
-	r := newRig(t)
-	sender, _ := r.find(t, p.URL(), discovery.Sender)
-	if err := sender.Send(t.Context(), r.offer); err != nil {
-		t.Fatal(err)
-	}
-	for turn := range 3 {
-		junk, _ := r.find(t, p.URL(), discovery.Receiver)
-		hello := random(frame.Handshake, c, 0)
-		if err := junk.Send(t.Context(), hello); err != nil {
-			t.Fatal("turn", turn, err)
-		}
-		comes(t, sender, hello, func() {})
-		if err := sender.Settle(t.Context(), discovery.Decision{Closed: []frame.Frame{frame.Shut(c)}}); err != nil {
-			t.Fatal("turn", turn, err)
-		}
-		junk.Close() // its next try would fill the lane again
-	}
-}
-
-// TestARefusedLaneThatIsFilledAgainIsClosedAgain: a relay keeps only so many closing
-// frames, and whoever has been refused comes back once its own is forgotten.
-func TestARefusedLaneThatIsFilledAgainIsClosedAgain(t *testing.T) {
-	c := frame.Candidate{7}
-	taken := random(frame.Taken, c, 0)
-	p := lying(t)
-	r := newRig(t)
-	sender, _ := r.find(t, p.URL(), discovery.Sender)
-	if err := sender.Send(t.Context(), r.offer); err != nil {
-		t.Fatal(err)
-	}
-	for turn := range 3 {
-		back, _ := r.find(t, p.URL(), discovery.Receiver)
-		hello := random(frame.Handshake, c, 0)
-		if err := back.Send(t.Context(), hello); err != nil {
-			t.Fatal("turn", turn, err)
-		}
-		comes(t, sender, hello, func() {})
-		closed := []frame.Frame{taken}
-		for i := range relay.MaxClosings { // these push it out
-			closed = append(closed, random(frame.Taken, frame.Candidate{byte(turn + 1), byte(i)}, 0))
-		}
-		if err := sender.Settle(t.Context(), discovery.Decision{Closed: closed}); err != nil {
-			t.Fatal("turn", turn, err)
-		}
-		back.Close()
+	shut, taken := frame.Shut(c), random(frame.Taken, c, 0)
+	for name, closings := range map[string]func(turn int) []frame.Frame{
+		"freed": func(int) []frame.Frame { return []frame.Frame{shut} },
+		"refused": func(turn int) []frame.Frame {
+			closed := []frame.Frame{taken}
+			for i := range relay.MaxClosings { // these push it out
+				closed = append(closed, random(frame.Taken, frame.Candidate{byte(turn + 1), byte(i)}, 0))
+			}
+			return closed
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := lying(t)
+			r := newRig(t)
+			sender, _ := r.find(t, p.URL(), discovery.Sender)
+			if err := sender.Send(t.Context(), r.offer); err != nil {
+				t.Fatal(err)
+			}
+			for turn := range 3 {
+				again, _ := r.find(t, p.URL(), discovery.Receiver)
+				hello := random(frame.Handshake, c, 0)
+				if err := again.Send(t.Context(), hello); err != nil {
+					t.Fatal("turn", turn, err)
+				}
+				comes(t, sender, hello, func() {})
+				if err := sender.Settle(t.Context(), discovery.Decision{Closed: closings(turn)}); err != nil {
+					t.Fatal("turn", turn, err)
+				}
+				again.Close() // its next try would fill the lane again
+			}
+		})
 	}
 }
 

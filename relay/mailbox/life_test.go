@@ -243,7 +243,7 @@ func (m *mail) device(name string) *device {
 	own := *b.rig
 	own.claim = sha256.Sum256(append(own.claim[:], name...))
 	d := &device{lanes: map[frame.Candidate]bool{}}
-	d.Mailbox, d.leave = own.open(m.url, role(name))
+	d.Mailbox, d.leave = own.open(m.url, role(name), nil)
 	b.devices[name] = d
 	if role(name) == discovery.Sender {
 		m.must(answer(m.send(d, b.offers)))

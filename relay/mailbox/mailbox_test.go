@@ -53,13 +53,11 @@ func random(k frame.Kind, c frame.Candidate, seq uint64) frame.Frame {
 	return frame.New(k, c, seq, b)
 }
 
-// find finds a path in the background, and gives reports as they come.
-func (r *rig) find(t *testing.T, url string, role discovery.Role) (discovery.Mailbox, <-chan discovery.Report) {
-	t.Helper()
-	reports := make(chan discovery.Report, 1000)
-	m := discovery.Meeting{ID: r.id, Role: role, Relay: url, View: r.view, Token: r.claim, Report: func(rep discovery.Report) { reports <- rep }}
+// open returns one side's path, which is found until leave is called.
+func (r *rig) open(url string, role discovery.Role, report func(discovery.Report)) (p discovery.Mailbox, leave func()) {
+	m := discovery.Meeting{ID: r.id, Role: role, Relay: url, View: r.view, Token: r.claim, Report: report}
 	if role == discovery.Sender {
-		m.Token, m.Create = r.sender, &discovery.Create{Preimage: r.preimage, TTL: time.Hour, Lanes: 4}
+		m.Token, m.Create = r.sender, &discovery.Create{Preimage: r.preimage, TTL: time.Hour, Lanes: 16}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	found, done := make(chan discovery.Path, 100), make(chan struct{})
@@ -67,8 +65,16 @@ func (r *rig) find(t *testing.T, url string, role discovery.Role) (discovery.Mai
 		defer close(done)
 		New(Config{}).Find(ctx, m, func(p discovery.Path) { found <- p })
 	}()
-	t.Cleanup(func() { cancel(); <-done })
-	return (<-found).(discovery.Mailbox), reports
+	return (<-found).(discovery.Mailbox), func() { cancel(); <-done }
+}
+
+// find opens a path until the test ends, and gives reports as they come.
+func (r *rig) find(t *testing.T, url string, role discovery.Role) (discovery.Mailbox, <-chan discovery.Report) {
+	t.Helper()
+	reports := make(chan discovery.Report, 1000)
+	p, leave := r.open(url, role, func(rep discovery.Report) { reports <- rep })
+	t.Cleanup(leave)
+	return p, reports
 }
 
 func receive(t *testing.T, p discovery.Path) []frame.Frame {

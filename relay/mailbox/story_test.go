@@ -3,7 +3,6 @@ package mailbox
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/sparekey/sparekey/discovery"
 	"github.com/sparekey/sparekey/node/share/sharetest"
@@ -31,9 +30,9 @@ func TestStoriesRunUnchangedOverAMailbox(t *testing.T) {
 func throughMailbox(t *testing.T, url string, toSender bool, frames []frame.Frame) (came []frame.Frame) {
 	t.Helper()
 	r := newRig(t)
-	sender, leave := r.open(url, discovery.Sender)
+	sender, leave := r.open(url, discovery.Sender, nil)
 	defer leave()
-	receiver, leave := r.open(url, discovery.Receiver)
+	receiver, leave := r.open(url, discovery.Receiver, nil)
 	defer leave()
 	wanted := map[string]bool{}
 	for _, f := range frames {
@@ -64,21 +63,6 @@ func throughMailbox(t *testing.T, url string, toSender bool, frames []frame.Fram
 		}
 	}
 	return came
-}
-
-// open returns one side's path.
-func (r *rig) open(url string, role discovery.Role) (p discovery.Mailbox, leave func()) {
-	m := discovery.Meeting{ID: r.id, Role: role, Relay: url, View: r.view, Token: r.claim}
-	if role == discovery.Sender {
-		m.Token, m.Create = r.sender, &discovery.Create{Preimage: r.preimage, TTL: time.Hour, Lanes: 16}
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	found, done := make(chan discovery.Path, 100), make(chan struct{})
-	go func() {
-		defer close(done)
-		New(Config{}).Find(ctx, m, func(p discovery.Path) { found <- p })
-	}()
-	return (<-found).(discovery.Mailbox), func() { cancel(); <-done }
 }
 
 // putOffers makes the mailbox: with the story's offer, or one in its place, and with
