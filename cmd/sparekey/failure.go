@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// Exit codes; cli.md of the project's documentation lists them for scripts.
+// Exit codes; docs/commands.md lists them for scripts.
 const (
 	exitDone        = 0
 	exitInternal    = 1

@@ -54,7 +54,7 @@ type vectorAnswer struct {
 	Refuse bool           `json:"refuse,omitempty"`
 }
 
-const vectorsAbout = "Test vectors of sparekey's paths over QUIC, version 1; the comment of package discovery/lan/quicpath tells the format. " +
+const vectorsAbout = "Test vectors of sparekey's paths over QUIC, version 1; discovery/lan/PROTOCOL.md, sections 5 to 7, tells the format. " +
 	"Bytes are hex. tags: a text of the ALPN extension and its tag; without a tag it is none. " +
 	"proofs: the HMAC of a path key for an end (1 dialler, 2 listener), the prover's role (1 sender, 2 receiver) and an exporter. " +
 	"pieces: a stream's bytes before its FIN and the frames; refuse: the connection ends with error 2. " +
