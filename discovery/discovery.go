@@ -1,5 +1,5 @@
 // Package discovery is the vocabulary between those who find ways to carry a
-// share and those who use them: Path, Direct, Early, Mailbox, Finder, Meeting. It does nothing.
+// share and those who use them: Path, Direct, Early, Weighed, Mailbox, Finder, Meeting. It does nothing.
 //
 // A path replicates frames and nothing else. It may deliver them in any order,
 // any number of times, and it never reads them.
@@ -49,6 +49,15 @@ type Direct interface {
 type Early interface {
 	Path
 	Early() []frame.Frame // of Meeting.First
+}
+
+// A Weighed path is one of the few that a finder keeps of those it found: anybody who
+// holds the link can be at the end of one.
+type Weighed interface {
+	Path
+	// Bore says that the path has just brought something of the other device's that was
+	// new. Nobody else can have said it. It doesn't wait.
+	Bore()
 }
 
 // ErrRetired is wrapped by errors after which a path is of no more use, such
@@ -118,6 +127,7 @@ type Meeting struct {
 
 	First  func() []frame.Frame // a listener's first flight, at most 4 kB
 	Chosen func() bool          // a sender's: it has chosen a receiver, whom it may look for; nil: it hasn't
+	Waits  func() time.Duration // how long this device has waited for what the other alone can give: an offer, or an acknowledgement; 0: it doesn't; nil: that isn't known
 	Tell   func(hint []byte)    // hands the other side a direct path's addresses, inside the session
 	Hints  <-chan []byte        // what the other side told
 	Report func(Report)         // what people should see; may be called from any goroutine

@@ -60,7 +60,14 @@ type Carrier struct {
 
 type judgement struct {
 	path discovery.Path
-	ok   bool
+	Verdict
+}
+
+// A Verdict is what an arrival was worth. What follows from it is saved, and carried
+// already.
+type Verdict struct {
+	OK  bool // all of it authenticated
+	New bool // some of it the other device alone can have said, and it was new
 }
 
 type reply struct {
@@ -96,11 +103,10 @@ func (c *Carrier) Reply(p discovery.Path, frames ...frame.Frame) {
 	}
 }
 
-// Judge tells of each arrival, in the order in which a path brought them, whether
-// it authenticated; what follows from it is saved, and carried already. The other
-// end of a direct path is told so.
-func (c *Carrier) Judge(p discovery.Path, ok bool) {
-	c.leave(func() { c.judged = append(c.judged, judgement{p, ok}) })
+// Judge tells what each arrival was worth, in the order in which a path brought them.
+// The other end of a direct path is told whether it was OK.
+func (c *Carrier) Judge(p discovery.Path, v Verdict) {
+	c.leave(func() { c.judged = append(c.judged, judgement{p, v}) })
 }
 
 // Arrivals is where frames come out. Whoever reads it must go on reading.
@@ -183,7 +189,7 @@ func (r *run) collect() {
 	}
 	for _, j := range judged {
 		if t := r.find(j.path); t != nil {
-			r.judge(t, j.ok)
+			r.judge(t, j.Verdict)
 		}
 	}
 	for _, rep := range replies {

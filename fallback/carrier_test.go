@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -248,7 +249,7 @@ func TestPathThatBringsForgeriesIsGivenUpUnlessItStores(t *testing.T) {
 		c.Carry(Load{Frames: []frame.Frame{offer}, Decision: discovery.Decision{Closed: []frame.Frame{frame.Shut(ben)}}})
 		b.did(t, "at first", "send offer", "settle")
 		for range maxBlame {
-			c.Judge(b, false)
+			c.Judge(b, Verdict{})
 			b.did(t, "a mailbox is not to blame for strangers, but asked and told once more", "again", "settle")
 		}
 	})
@@ -257,7 +258,7 @@ func TestPathThatBringsForgeriesIsGivenUpUnlessItStores(t *testing.T) {
 		p := struct{ discovery.Path }{direct}
 		c.Add(p)
 		for range maxBlame {
-			c.Judge(p, false)
+			c.Judge(p, Verdict{})
 		}
 		synctest.Wait()
 		direct.mu.Lock()
@@ -267,3 +268,31 @@ func TestPathThatBringsForgeriesIsGivenUpUnlessItStores(t *testing.T) {
 		}
 	})
 }
+
+// LAN-01: whoever found a path hears when it brought what the other device alone can have
+// said, so that it knows which to keep; and not when it brought what anybody can repeat.
+func TestLAN01PathHearsWhenItBroughtSomethingNewOfTheOtherDevices(t *testing.T) {
+	b := &box{}
+	carry(t, b, func(c *Carrier) {
+		p := &weighed{Path: struct{ discovery.Path }{&box{}}}
+		c.Add(p)
+		for _, v := range []struct {
+			Verdict
+			bore int64
+		}{{Verdict{}, 0}, {Verdict{OK: true}, 0}, {Verdict{OK: true, New: true}, 1}, {Verdict{OK: true}, 1}, {Verdict{New: true}, 2}} {
+			c.Judge(p, v.Verdict)
+			synctest.Wait()
+			if got := p.bore.Load(); got != v.bore {
+				t.Errorf("after %+v it has heard of %d, want %d", v.Verdict, got, v.bore)
+			}
+		}
+	})
+}
+
+// A weighed path counts what it bore.
+type weighed struct {
+	discovery.Path
+	bore atomic.Int64
+}
+
+func (w *weighed) Bore() { w.bore.Add(1) }

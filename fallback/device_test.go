@@ -90,7 +90,7 @@ func (d *device) arrived(a Arrival) {
 	if _, stores := a.From.(discovery.Mailbox); acks && !stores && !mutely {
 		d.c.Reply(a.From, count(n))
 	}
-	d.c.Judge(a.From, true)
+	d.c.Judge(a.From, Verdict{OK: true})
 }
 
 // say adds frames to the load.

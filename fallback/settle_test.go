@@ -119,7 +119,7 @@ func TestEachPieceIsAnsweredOnceWhenItIsJudged(t *testing.T) {
 			if len(c.Arrivals()) > 0 {
 				t.Error("the next piece has come before the answer")
 			}
-			c.Judge(a.From, n > 0)
+			c.Judge(a.From, Verdict{OK: n > 0})
 			synctest.Wait()
 		}
 		if got := pathtest.Unanswered(mine); got > 1 {
@@ -145,7 +145,7 @@ func TestWhatWasJudgedBeforeTheEndIsAnswered(t *testing.T) {
 		a := <-c.Arrivals()
 		synctest.Wait()
 		leave()
-		c.Judge(a.From, true)
+		c.Judge(a.From, Verdict{OK: true})
 		<-gone
 		if n := pathtest.Unanswered(mine); n > 0 {
 			t.Errorf("%d pieces were judged and not answered", n)

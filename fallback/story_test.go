@@ -116,7 +116,7 @@ func (r *road) bring(t testing.TB, piece []frame.Frame) (came [][]frame.Frame) {
 	for left := len(piece); left > 0; {
 		select {
 		case a := <-r.to.Arrivals():
-			r.to.Judge(a.From, true)
+			r.to.Judge(a.From, Verdict{OK: true})
 			came = append(came, a.Frames)
 			left -= len(a.Frames)
 		case <-time.After(time.Minute):

@@ -135,7 +135,7 @@ func candidates(frames []frame.Frame) (cs []frame.Candidate) {
 // judge takes what was said of what came by a path. Strangers may write to a
 // mailbox, so it isn't to blame for what doesn't open: it is asked once more, and
 // made to agree once more, for a lane that had been closed may have been filled again.
-func (r *run) judge(t *track, ok bool) {
+func (r *run) judge(t *track, v Verdict) {
 	var of []frame.Candidate
 	r.c.mu.Lock()
 	if len(t.unjudged) > 0 {
@@ -144,10 +144,13 @@ func (r *run) judge(t *track, ok bool) {
 	r.c.mu.Unlock()
 	t.heard = time.Now()
 	if t.direct != nil {
-		t.direct.Taken(ok)
+		t.direct.Taken(v.OK)
+	}
+	if w, ok := t.path.(discovery.Weighed); ok && v.New {
+		w.Bore()
 	}
 	switch {
-	case ok:
+	case v.OK:
 		t.blame = 0
 		r.meet(t, of)
 	case t.box != nil:

@@ -39,6 +39,7 @@ type Live struct {
 	waiting []request     // they can't be taken before the job is done
 	first   atomic.Pointer[[]frame.Frame]
 	chosen  atomic.Bool
+	want    want
 
 	done chan struct{}
 	err  error
@@ -224,7 +225,7 @@ func (l *Live) meeting(ctx context.Context) discovery.Meeting {
 			}
 			return nil
 		},
-		Chosen: l.chosen.Load,
+		Chosen: l.chosen.Load, Waits: l.want.waited,
 		Report: func(rep discovery.Report) { l.report(ctx, rep) },
 	}
 	if r.Role == discovery.Sender {
@@ -360,7 +361,7 @@ func (l *Live) step(e share.Event, from discovery.Path) error {
 	l.carry()
 	if from != nil {
 		l.carrier.Reply(from, telling(eff.Reply, before, next.outbox())...)
-		l.carrier.Judge(from, !eff.Bad)
+		l.carrier.Judge(from, fallback.Verdict{OK: !eff.Bad, New: eff.New})
 	}
 	for _, n := range eff.Tell {
 		l.update(Update{Notice: &n}, from)
@@ -415,6 +416,7 @@ func (l *Live) carry() {
 	}
 	l.first.Store(&out)
 	l.chosen.Store(d.Pinned != frame.Candidate{})
+	l.want.renew(l.machine.wants(), time.Now())
 	l.version = l.carrier.Carry(load)
 }
 

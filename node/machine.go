@@ -15,6 +15,7 @@ type machine interface {
 	state() (s share.State, reason, label string)
 	left(now share.Time) time.Duration
 	outbox() []frame.Frame
+	wants() wanted
 	decision() share.Decision
 	task() (share.Task, bool)
 	forget() machine
@@ -32,6 +33,7 @@ func (m senderMachine) state() (share.State, string, string) {
 }
 func (m senderMachine) left(now share.Time) time.Duration { return m.Left(now) }
 func (m senderMachine) outbox() []frame.Frame             { return m.Outbox() }
+func (m senderMachine) wants() wanted                     { return unacknowledged(m.Outbox()) }
 func (m senderMachine) decision() share.Decision          { return m.Decision() }
 func (m senderMachine) task() (share.Task, bool)          { return m.Task() }
 func (m senderMachine) forget() machine                   { return senderMachine{m.Forget()} }
@@ -48,7 +50,13 @@ func (m receiverMachine) state() (share.State, string, string) {
 }
 func (m receiverMachine) left(now share.Time) time.Duration { return m.Left(now) }
 func (m receiverMachine) outbox() []frame.Frame             { return m.Outbox() }
-func (m receiverMachine) decision() share.Decision          { return m.Decision() }
-func (m receiverMachine) task() (share.Task, bool)          { return m.Task() }
-func (m receiverMachine) forget() machine                   { return receiverMachine{m.Forget()} }
-func (m receiverMachine) marshal() []byte                   { return m.Marshal() }
+func (m receiverMachine) wants() wanted {
+	if m.State == share.Opened {
+		return wanted{kind: frame.Offer}
+	}
+	return unacknowledged(m.Outbox())
+}
+func (m receiverMachine) decision() share.Decision { return m.Decision() }
+func (m receiverMachine) task() (share.Task, bool) { return m.Task() }
+func (m receiverMachine) forget() machine          { return receiverMachine{m.Forget()} }
+func (m receiverMachine) marshal() []byte          { return m.Marshal() }

@@ -16,7 +16,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/sparekey/sparekey/discovery"
 	"github.com/sparekey/sparekey/discovery/lan/beacon"
@@ -79,12 +78,13 @@ func (l *LAN) open() (*quicpath.Socket, *beacon.Beacon, error) {
 // Find answers for this side of the share until ctx ends, and asks for the other
 // while a path is needed: a receiver until it has one; a sender, whom a receiver
 // looks for, once it has chosen one or has more to send than its offer, and has no
-// path. It is silent until then. It implements discovery.Finder.
+// path. It is silent until then. Either asks, too, while it waits in vain for what the
+// other alone can give (Meeting.Waits). It implements discovery.Finder.
 func (l *LAN) Find(ctx context.Context, m discovery.Meeting, found func(discovery.Path)) error {
 	socket, beacon, err := l.open()
 	if err != nil {
 		return err
 	}
-	s := &search{lan: l, socket: socket, beacon: beacon, meeting: m, found: found, recent: map[netip.AddrPort]time.Time{}, changed: make(chan struct{}, 1)}
+	s := &search{lan: l, socket: socket, beacon: beacon, meeting: m, found: found, live: map[*given]bool{}, recent: map[netip.AddrPort]dialled{}, changed: make(chan struct{}, 1)}
 	return s.run(ctx)
 }

@@ -35,7 +35,7 @@ func alone(t *testing.T) bool {
 		}
 		return true
 	}
-	c := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.timeout", "3m", "-test.v")
+	c := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.timeout", "3m", "-test.parallel", "16", "-test.v")
 	c.Env = append(os.Environ(), "SPAREKEY_ALONE="+t.Name())
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	if out, err := c.CombinedOutput(); err != nil {
@@ -157,6 +157,43 @@ func TestASenderThatComesBackAsksForItsReceiver(t *testing.T) {
 		m.Role, m.Topic, m.Key = discovery.Sender, [32]byte{1}, [32]byte{2}
 		asksForItsReceiver(t, m)
 	}
+}
+
+// LAN-01: a sender that has a path, and whose words nobody acknowledges, finds the
+// receiver beside whoever is at the end of it.
+func TestLAN01ASenderThatAnImpostorHoldsUpFindsItsReceiver(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	socket, err := quicpath.Listen(quicpath.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	var waits atomic.Int64
+	sender := enterFor(t, discovery.Meeting{
+		Role: discovery.Sender, Topic: [32]byte{1}, Key: [32]byte{2}, Chosen: func() bool { return true },
+		First: func() []frame.Frame { return []frame.Frame{offer, data} },
+		Waits: func() time.Duration { return time.Duration(waits.Load()) },
+	})
+	impostor := enter(t, discovery.Receiver) // it has one path, for it has been found or has asked
+	sender.path(t)
+	impostor.path(t)
+	tag := lan.TagOf([32]byte{1}, discovery.Receiver)
+	found := make(chan discovery.Path, 16)
+	defer socket.Serve(quicpath.Share{Own: tag, Key: [32]byte{2}, Role: discovery.Receiver}, func(p discovery.Path) { found <- p })()
+	air := beacon.New(beacon.Config{})
+	defer air.Close()
+	defer air.Answer(tag.String(), func(net.Interface) []byte {
+		return lan.TextOf([32]byte{1}, [32]byte{2}, discovery.Receiver, netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), socket.Port()))
+	})()
+	waits.Store(int64(time.Minute)) // from now on
+	there := within(t, found, "the sender").(discovery.Direct)
+	here := sender.path(t)
+	for here.(quicpath.Path).Remote().Port() != socket.Port() { // to the impostor, by another of its addresses
+		here = sender.path(t)
+	}
+	carries(t, here, there, data)
 }
 
 func asksForItsReceiver(t *testing.T, m discovery.Meeting) {

@@ -24,10 +24,23 @@ const (
 	// so that one that leads nowhere costs no more than this (RFC 8305 section 5).
 	stagger = 50 * time.Millisecond
 
+	// The other device answers in a round trip and a save. Who has waited so long, with
+	// paths, may have them to somebody else: anybody who holds the link can be at the
+	// end of one, say nothing, and stay.
+	answerWithin = 2 * time.Second
+
 	// An address is dialled no more often: an answer that is played again, or leads
 	// to somebody else, costs a dial in that time. QUIC repeats what is lost by itself.
-	restTime  = 5 * time.Second
-	maxRecent = 32
+	// One where there was a path may have lost it by a mishap.
+	restTime    = 5 * time.Second
+	shortRest   = 500 * time.Millisecond
+	maxRecent   = 64
+	maxRecentOf = 8 // by the word of one address: as many as a text holds
+
+	// Who looks again for what it had found asks at once, but each time later: a path
+	// that somebody makes and ends again and again has nobody ask without end.
+	firstPause   = time.Second
+	longestPause = 15 * time.Second
 
 	// Texts that were heard and wait to be looked at. The true one is heard again.
 	maxHeard = 16
@@ -43,8 +56,16 @@ type search struct {
 	changed chan struct{} // a path came or went
 
 	mu     sync.Mutex
-	live   int                          // paths that were given away and are not closed
-	recent map[netip.AddrPort]time.Time // when addresses were dialled last
+	live   map[*given]bool            // paths that were given away and are not closed
+	recent map[netip.AddrPort]dialled // addresses that rest
+	pause  time.Duration              // between the last beginning of asking and the next, at least
+	next   time.Time                  // when asking may begin again
+}
+
+// dialled is how an address came to be dialled.
+type dialled struct {
+	by   netip.Addr // whose word named it
+	rest time.Time  // until then it isn't dialled again
 }
 
 func peer(r discovery.Role) discovery.Role {
@@ -74,10 +95,12 @@ func (s *search) run(ctx context.Context) error {
 	timer := time.NewTimer(look)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		if s.needsPath() {
+		wait := s.due(time.Now())
+		if wait <= 0 {
 			s.ask(ctx)
+			continue
 		}
-		timer.Reset(look)
+		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
 		case <-s.changed:
@@ -87,19 +110,31 @@ func (s *search) run(ctx context.Context) error {
 	return nil
 }
 
+// due returns how long it is until it is time to ask, or to look whether it is; 0: now.
+func (s *search) due(now time.Time) time.Duration {
+	if s.needsPath() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.next.Sub(now)
+	}
+	if waits := s.waits(); waits > 0 {
+		return max(min(look, answerWithin-waits), time.Millisecond)
+	}
+	return look
+}
+
 // needsPath reports whether to ask. A waiting sender has an offer and nothing else. One
 // that has chosen a receiver may have nothing to say just now, as after a crash; but the
-// receiver may yet take the path that has died for one that lives.
+// receiver may yet take the path that has died for one that lives. Who has a path needs
+// another where nothing comes of it.
 func (s *search) needsPath() bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.live > 0 {
-		return false
-	}
-	if s.meeting.Role == discovery.Receiver {
-		return true
-	}
-	if s.meeting.Chosen != nil && s.meeting.Chosen() {
+	live := len(s.live)
+	s.mu.Unlock()
+	switch m := s.meeting; {
+	case live > 0:
+		return s.waits() >= answerWithin
+	case m.Role == discovery.Receiver, m.Chosen != nil && m.Chosen():
 		return true
 	}
 	for _, f := range s.meeting.First() {
@@ -110,6 +145,14 @@ func (s *search) needsPath() bool {
 	return false
 }
 
+// waits is for how long this side has waited for what the other alone can give.
+func (s *search) waits() time.Duration {
+	if s.meeting.Waits == nil {
+		return 0
+	}
+	return s.meeting.Waits()
+}
+
 // A word is what was heard on an interface.
 type word struct {
 	text []byte
@@ -117,12 +160,13 @@ type word struct {
 	from netip.Addr
 }
 
-// ask asks for the other side until there is a path, and dials what is answered.
+// ask asks for the other side until no path is needed, and dials what is answered.
 func (s *search) ask(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer cancel()
+	s.begin(time.Now())
 	other := newSealer(s.meeting, peer(s.meeting.Role))
 	heard := make(chan word, maxHeard)
 	asking.Go(func() {
@@ -133,18 +177,28 @@ func (s *search) ask(ctx context.Context) {
 			}
 		})
 	})
+	tick := time.NewTicker(look) // what is waited for may come by other ways than these
+	defer tick.Stop()
 	for s.needsPath() {
 		select {
 		case <-ctx.Done():
 			return
+		case <-tick.C:
 		case <-s.changed: // it may be that the other side found us
 		case w := <-heard:
-			all, ok := other.open(w.text)
-			if next := s.dialable(w.near(all)); ok && len(next) > 0 {
-				asking.Go(func() { s.dial(ctx, next) })
+			if all, ok := other.open(w.text); ok {
+				asking.Go(func() { s.dial(ctx, w.from, w.near(all)) })
 			}
 		}
 	}
+}
+
+// begin notes that asking begins.
+func (s *search) begin(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pause = min(max(2*s.pause, firstPause), longestPause)
+	s.next = now.Add(s.pause)
 }
 
 // near returns the addresses that can be dialled for this word: those in the room
@@ -171,86 +225,117 @@ func (w word) near(all []netip.AddrPort) (ordered []netip.AddrPort) {
 	return ordered
 }
 
-// dialable returns those of the addresses that nobody has dialled lately, and
-// notes that they are dialled now. Together they are at most maxRecent a while.
-func (s *search) dialable(all []netip.AddrPort) (next []netip.AddrPort) {
+// may reports whether to dial an address that somebody's word named, and notes that it
+// is dialled now. One that a path leads to isn't. Nobody's word has more than its share
+// of dials, and together they are bounded.
+func (s *search) may(a netip.AddrPort, by netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	maps.DeleteFunc(s.recent, func(_ netip.AddrPort, t time.Time) bool { return now.Sub(t) > restTime })
-	for _, a := range all {
-		if _, ok := s.recent[a]; !ok && len(s.recent) < maxRecent {
-			s.recent[a] = now
-			next = append(next, a)
-		}
-	}
-	return next
-}
-
-// dial dials a device's addresses, one soon after the other, until one is the
-// other side or ctx ends.
-func (s *search) dial(ctx context.Context, all []netip.AddrPort) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var dials sync.WaitGroup
-	defer dials.Wait()
-	for i, a := range all {
-		failed := make(chan struct{})
-		dials.Go(func() {
-			defer close(failed)
-			if p, err := s.socket.Dial(ctx, a, s.share()); err == nil {
-				cancel() // the others lead to the same device
-				if s.reached(a) {
-					s.give(p)
-				} else {
-					p.Close()
-				}
-			}
-		})
-		if i < len(all)-1 {
-			timer := time.NewTimer(stagger)
-			select {
-			case <-timer.C:
-			case <-failed:
-			case <-ctx.Done():
-				timer.Stop()
-				return
-			}
-			timer.Stop()
-		}
-	}
-}
-
-// reached notes that the other device is at an address, which is dialled again as
-// soon as the path dies, and reports whether this path is the first: one is enough.
-func (s *search) reached(a netip.AddrPort) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.recent, a)
-	if s.live > 0 {
+	maps.DeleteFunc(s.recent, func(_ netip.AddrPort, d dialled) bool { return now.After(d.rest) })
+	if _, rests := s.recent[a]; rests || len(s.recent) >= maxRecent {
 		return false
 	}
-	s.live++
+	for g := range s.live {
+		if g.Remote() == a {
+			return false
+		}
+	}
+	of := 0
+	for _, d := range s.recent {
+		if d.by == by {
+			of++
+		}
+	}
+	if of >= maxRecentOf {
+		return false
+	}
+	s.recent[a] = dialled{by, now.Add(restTime)}
 	return true
 }
 
-// come takes a path that the other side has made.
-func (s *search) come(p discovery.Path) {
+// rests has an address that was dialled rest for so long from now.
+func (s *search) rests(a netip.AddrPort, d time.Duration) {
 	s.mu.Lock()
-	s.live++
-	s.mu.Unlock()
-	s.give(p)
+	defer s.mu.Unlock()
+	if of, ok := s.recent[a]; ok {
+		of.rest = time.Now().Add(d)
+		s.recent[a] = of
+	}
 }
 
-// give hands a path that was counted to the share.
-func (s *search) give(p discovery.Path) {
-	s.change()
-	s.found(&given{Direct: p.(discovery.Direct), gone: sync.OnceFunc(func() {
-		s.mu.Lock()
-		s.live--
+// dial dials a device's addresses, one soon after the other, until one is the
+// other side or ctx ends. Those that were begun are waited for all the same: whoever
+// wrote the text may have put another device's address beside its own.
+func (s *search) dial(ctx context.Context, by netip.Addr, all []netip.AddrPort) {
+	var dials sync.WaitGroup
+	defer dials.Wait()
+	reached := make(chan struct{})
+	there := sync.OnceFunc(func() { close(reached) })
+	timer := time.NewTimer(stagger)
+	defer timer.Stop()
+	for _, a := range all {
+		if !s.may(a, by) {
+			continue
+		}
+		failed := make(chan struct{})
+		dials.Go(func() {
+			defer close(failed)
+			if s.reach(ctx, a) {
+				there()
+			}
+		})
+		timer.Reset(stagger)
+		select {
+		case <-timer.C:
+		case <-failed:
+		case <-reached:
+		case <-ctx.Done():
+		}
+		select {
+		case <-reached: // the others lead to the same device
+			return
+		case <-ctx.Done():
+			return
+		default:
+		}
+	}
+}
+
+// reach dials an address, and reports whether whoever is there knows the share.
+func (s *search) reach(ctx context.Context, a netip.AddrPort) bool {
+	p, err := s.socket.Dial(ctx, a, s.share())
+	switch {
+	case err == nil:
+		s.rests(a, shortRest)
+		if !s.give(p, false) {
+			p.Close()
+		}
+		return true
+	case ctx.Err() != nil: // it was given up
+		s.rests(a, 0)
+	}
+	return false
+}
+
+// come takes a path that the other side has made.
+func (s *search) come(p discovery.Path) { s.give(p, true) }
+
+// give hands a path to the share, and reports whether that needs it. One that the
+// other side has made is needed; of those made here one is enough, if it bears.
+func (s *search) give(p discovery.Path, theirs bool) bool {
+	g := &given{Path: p.(quicpath.Path), search: s}
+	enough := s.waits() < answerWithin
+	s.mu.Lock()
+	if !theirs && enough && len(s.live) > 0 {
 		s.mu.Unlock()
-		s.change()
-	})})
+		return false
+	}
+	s.live[g] = true
+	s.mu.Unlock()
+	s.change()
+	s.found(g)
+	return true
 }
 
 func (s *search) change() {
@@ -260,23 +345,35 @@ func (s *search) change() {
 	}
 }
 
-// A given path tells when it is closed, so that a new one is looked for.
+// A given path tells when it is closed, so that a new one is looked for, and when it
+// bore something.
 type given struct {
-	discovery.Direct
-	gone func()
+	quicpath.Path
+	search *search
 }
 
-// Early implements discovery.Early.
-func (g *given) Early() []frame.Frame {
-	if e, ok := g.Direct.(discovery.Early); ok {
-		return e.Early()
-	}
-	return nil
+// Bore implements discovery.Weighed. Where the other device has been is where it is
+// looked for at once.
+func (g *given) Bore() {
+	g.Path.Bore()
+	s := g.search
+	s.mu.Lock()
+	s.pause, s.next = 0, time.Time{}
+	delete(s.recent, g.Remote())
+	s.mu.Unlock()
+	s.change()
 }
 
 func (g *given) Close() error {
 	defer g.gone()
-	return g.Direct.Close()
+	return g.Path.Close()
+}
+
+func (g *given) gone() {
+	g.search.mu.Lock()
+	delete(g.search.live, g)
+	g.search.mu.Unlock()
+	g.search.change()
 }
 
 // addresses is where this machine can be reached on an interface.

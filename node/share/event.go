@@ -118,13 +118,14 @@ type Effects struct {
 	Tell  []Notice
 	Wake  time.Duration // step again within; 0: no need
 	Bad   bool          // something didn't authenticate: blame the path
+	New   bool          // the other device said something that it hadn't said before: nobody else can have
 }
 
 // Then returns the effects of two steps, one right after the other, as if they
 // were one.
 func (e Effects) Then(next Effects) Effects {
 	return Effects{
-		Save: e.Save || next.Save, Bad: e.Bad || next.Bad, Wake: next.Wake,
+		Save: e.Save || next.Save, Bad: e.Bad || next.Bad, New: e.New || next.New, Wake: next.Wake,
 		Reply: append(e.Reply, next.Reply...), Tell: append(e.Tell, next.Tell...),
 	}
 }

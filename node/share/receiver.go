@@ -245,6 +245,7 @@ func (r *Receiver) refused(c *cause, f frame.Frame) {
 		c.eff.Bad = true
 		return
 	}
+	c.eff.New = true
 	r.fire(onTaken, c)
 }
 
@@ -261,7 +262,7 @@ func (r *Receiver) data(c *cause, f frame.Frame) {
 		c.reason = "the sender has seen more of this share than this vault knows of: it is a restored backup"
 		r.fire(onCopied, c)
 	case got.progress:
-		c.eff.Save = true
+		c.eff.Save, c.eff.New = true, true
 	case got.again:
 		r.ack(c, k)
 	}
@@ -282,7 +283,7 @@ func (r *Receiver) listen(c *cause) {
 			if !ok {
 				break
 			}
-			heard, c.eff.Save = true, true
+			heard, c.eff.Save, c.eff.New = true, true, true
 			c.body, c.log, c.reason = b, &k.Log, b.Reason
 			r.hear(c, k, b)
 		}

@@ -325,7 +325,7 @@ func (s *Sender) note(c *cause, r reading) {
 		c.reason = "the receiver has seen more of this share than this vault knows of: it is a restored backup"
 		s.fire(onCopied, c)
 	case r.progress:
-		c.eff.Save = true
+		c.eff.Save, c.eff.New = true, true
 	case r.again:
 		s.reply(c, &s.Pin.Log)
 	}
@@ -389,7 +389,7 @@ func (s *Sender) listen(c *cause) {
 			}
 			return
 		}
-		heard, c.eff.Save = true, true
+		heard, c.eff.Save, c.eff.New = true, true, true
 		c.body, c.log, c.reason = b, l, b.Reason
 		switch b.Word {
 		case wordMessage:

@@ -641,13 +641,9 @@ func TestOneShareHasSoManyConnectionsAndTheNewestStay(t *testing.T) {
 			dialled = append(dialled, dial(t, b, receiver))
 			<-found
 		}
-		time.Sleep(time.Second)
 		for i, p := range dialled {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			_, err := p.Receive(ctx)
-			cancel()
-			if ended := !errors.Is(err, context.DeadlineExceeded); ended != (i < 3) {
-				t.Errorf("path %d of %d: %v", i+1, len(dialled), err)
+			if ended := hasEnded(t, p); ended != (i < 3) {
+				t.Errorf("path %d of %d has ended: %v", i+1, len(dialled), ended)
 			}
 		}
 	})
@@ -671,4 +667,75 @@ func TestAHolderOfTheLinkThatConnectsWithoutEndLeavesTheOtherDeviceItsPath(t *te
 			t.Errorf("the path that was there first: %v", err)
 		}
 	})
+}
+
+// LAN-01: with however many addresses. What a device dials itself counts as well.
+func TestLAN01PathsOnWhichNothingGenuineCameGoBeforeThatWhichBore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(time.Millisecond)
+		sender, receiver := pair("bore")
+		a, b, found := room(t, n, sender)
+		dial(t, b, receiver)
+		bears := (<-found).(Path)
+		bears.Bore()
+		var barren []discovery.Path
+		for i := range maxPaths + 3 {
+			at := fmt.Sprintf("192.0.2.%d:1", 100+i)
+			m := n.on(t, at)
+			if i%2 == 0 {
+				dial(t, m, receiver)
+				barren = append(barren, <-found)
+				continue
+			}
+			serve(t, m, receiver)
+			p, err := a.Dial(t.Context(), netip.MustParseAddrPort(at), sender)
+			if err != nil {
+				t.Fatal(err)
+			}
+			barren = append(barren, p)
+		}
+		if hasEnded(t, bears) {
+			t.Error("the path that bore has gone")
+		}
+		for i, p := range barren {
+			if gone := hasEnded(t, p); gone != (i < len(barren)-maxPaths+1) {
+				t.Errorf("barren path %d of %d has gone: %v", i+1, len(barren), gone)
+			}
+		}
+	})
+}
+
+// LAN-01: nor do paths that once bore keep a new one out.
+func TestLAN01WhereEachPathBoreThatGoesThatDidSoLongestAgo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(time.Millisecond)
+		sender, receiver := pair("bore once")
+		_, _, found := room(t, n, sender)
+		var all []Path
+		comes := func() {
+			dial(t, n.on(t, fmt.Sprintf("192.0.2.%d:1", 100+len(all))), receiver)
+			all = append(all, (<-found).(Path))
+		}
+		for range maxPaths {
+			comes()
+		}
+		for i := range all {
+			all[(i+3)%maxPaths].Bore()
+			time.Sleep(time.Millisecond)
+		}
+		comes()
+		for i, p := range all {
+			if gone := hasEnded(t, p); gone != (i == 3) {
+				t.Errorf("path %d has gone: %v", i+1, gone)
+			}
+		}
+	})
+}
+
+// hasEnded reports whether a path has ended, a second of the bubble's time from now.
+func hasEnded(t *testing.T, p discovery.Path) bool {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := p.Receive(ctx)
+	return !errors.Is(err, context.DeadlineExceeded)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -15,12 +16,22 @@ import (
 	"github.com/sparekey/sparekey/noise/frame"
 )
 
+// A Path is what Dial returns and Serve gives.
+type Path interface {
+	discovery.Direct
+	discovery.Early
+	discovery.Weighed
+	Remote() netip.AddrPort // where the other end is now
+}
+
 // A path is a connection whose ends have proved to each other.
 type path struct {
 	socket *Socket
 	conn   *quic.Conn
 	pieces chan piece
+	share  Tag             // this device's own
 	early  []frame.Frame   // what went with a listener's first flight
+	bore   time.Time       // when it last brought something new of the other device's; zero: never; guarded by the Socket's mu
 	ctx    context.Context // ends when Close begins, and with the connection
 	cancel context.CancelFunc
 	pumped chan struct{} // closed when pump has returned
@@ -32,10 +43,7 @@ type path struct {
 	sure       chan struct{}  // closed when there are none; Close makes it
 }
 
-var (
-	_ discovery.Direct = (*path)(nil)
-	_ discovery.Early  = (*path)(nil)
-)
+var _ Path = (*path)(nil)
 
 // A piece is what came on one stream.
 type piece struct {
@@ -50,9 +58,10 @@ var (
 )
 
 // newPath returns the path of a proved connection, and nil where the Socket is
-// closed. A dialler gives the stream on which the first flight stands.
-func newPath(s *Socket, conn *quic.Conn, first *quic.Stream) *path {
-	p := &path{socket: s, conn: conn, pieces: make(chan piece), pumped: make(chan struct{})}
+// closed. A dialler gives the stream on which the first flight stands, a listener what
+// went with it.
+func newPath(s *Socket, conn *quic.Conn, share Tag, first *quic.Stream, early []frame.Frame) *path {
+	p := &path{socket: s, conn: conn, share: share, early: early, pieces: make(chan piece), pumped: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(conn.Context())
 	if !s.keep(p) {
 		p.cancel()
@@ -65,8 +74,21 @@ func newPath(s *Socket, conn *quic.Conn, first *quic.Stream) *path {
 
 func (p *path) String() string { return fmt.Sprintf("lan quic %v", p.conn.RemoteAddr()) }
 
+// Remote implements Path.
+func (p *path) Remote() netip.AddrPort {
+	at, _ := netip.ParseAddrPort(p.conn.RemoteAddr().String())
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+}
+
 // Early implements discovery.Early. Nobody answers for these frames.
 func (p *path) Early() []frame.Frame { return p.early }
+
+// Bore implements discovery.Weighed.
+func (p *path) Bore() {
+	p.socket.mu.Lock()
+	defer p.socket.mu.Unlock()
+	p.bore = time.Now()
+}
 
 // why says why the path has ended.
 func (p *path) why() error {

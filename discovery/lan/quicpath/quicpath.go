@@ -156,7 +156,8 @@ const (
 	lingerFor = time.Second
 
 	// Connections that have proved, of one share. There is one other device, and it
-	// has one or two; when there are more, the oldest goes of the address that has most.
+	// has one or two; the others are of those who hold the link and aren't it. When there
+	// are more, one goes that has brought nothing: the oldest of the address that has most.
 	maxPaths = 8
 
 	// Pieces in a row that a peer may begin and not finish.

@@ -38,6 +38,7 @@ type Socket struct {
 	closed bool
 	served map[Tag]*service
 	paths  map[*path]bool
+	shares map[Tag][]*path // the paths of each share, by its own tag, oldest first
 }
 
 // The errors that Dial's may wrap.
@@ -63,7 +64,7 @@ func Listen(c Config) (*Socket, error) {
 		}
 		c.Conn = udp
 	}
-	s := &Socket{conn: c.Conn, door: newDoor(), queue: newQueue(), served: map[Tag]*service{}, paths: map[*path]bool{}}
+	s := &Socket{conn: c.Conn, door: newDoor(), queue: newQueue(), served: map[Tag]*service{}, paths: map[*path]bool{}, shares: map[Tag][]*path{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.transport = &quic.Transport{
 		Conn:                             c.Conn,
@@ -151,7 +152,8 @@ func (s *Socket) begin() bool {
 	return true
 }
 
-// keep notes a path, for Close, until forget; false: too late.
+// keep notes a path, for Close and among those of its share, until forget; false: too
+// late. Where its share has one too many, it ends one.
 func (s *Socket) keep(p *path) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,6 +162,14 @@ func (s *Socket) keep(p *path) bool {
 	}
 	s.paths[p] = true
 	s.running.Add(1)
+	of := append(s.shares[p.share], p)
+	if len(of) > maxPaths {
+		i := crowding(of)
+		old := of[i]
+		of = slices.Delete(of, i, i+1)
+		s.running.Go(func() { old.Close() })
+	}
+	s.shares[p.share] = of
 	return true
 }
 
@@ -167,6 +177,10 @@ func (s *Socket) forget(p *path) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.paths, p)
+	of := slices.DeleteFunc(s.shares[p.share], func(other *path) bool { return other == p })
+	if s.shares[p.share] = of; len(of) == 0 {
+		delete(s.shares, p.share)
+	}
 	s.running.Done()
 }
 
@@ -177,12 +191,10 @@ type service struct {
 	ctx     context.Context // ends when it stops
 	cancel  context.CancelFunc
 	running sync.WaitGroup // connections that have not come to found
-
-	paths []*path // of found, oldest first; guarded by the Socket's mu
 }
 
 // Serve answers connections that ask for the share's own tag, and calls found with
-// each that proves the key, in a goroutine of its own. One share at a time is served
+// each that proves the key, a Path, in a goroutine of its own. One share at a time is served
 // by a tag: the newest. After stop, found is not called any more; the paths it was
 // given go on. found must not call stop.
 func (s *Socket) Serve(sh Share, found func(discovery.Path)) (stop func()) {
@@ -250,15 +262,9 @@ func (s *Socket) welcome(conn *quic.Conn) {
 		conn.CloseWithError(codeUnproven, "")
 		return
 	}
-	p := newPath(s, conn, nil)
-	if p == nil {
-		return
+	if p := newPath(s, conn, sv.share.Own, nil, early); p != nil {
+		sv.found(p)
 	}
-	p.early = early
-	if old := s.among(sv, p); old != nil {
-		s.running.Go(func() { old.Close() })
-	}
-	sv.found(p)
 }
 
 // service returns the share that a connection asks for, with one more running.
@@ -273,26 +279,34 @@ func (s *Socket) service(protocol string) *service {
 	return sv
 }
 
-// among notes one more path of a service, and returns the one that is too many, if any.
-func (s *Socket) among(sv *service, p *path) (old *path) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sv.paths = slices.DeleteFunc(append(sv.paths, p), func(p *path) bool { return !s.paths[p] })
-	if len(sv.paths) > maxPaths {
-		i := crowding(sv.paths)
-		old = sv.paths[i]
-		sv.paths = slices.Delete(sv.paths, i, i+1)
+// crowding returns which of a share's paths is to go, but never the newest. What brought
+// nothing goes before what did: of those the oldest from the address that most of them
+// come from, so that who holds the link and connects again and again shows out itself.
+// Where each has brought something, it goes that did so longest ago.
+func crowding(paths []*path) int {
+	paths = paths[:len(paths)-1]
+	var barren []int
+	stale := 0
+	for i, p := range paths {
+		switch {
+		case p.bore.IsZero():
+			barren = append(barren, i)
+		case p.bore.Before(paths[stale].bore):
+			stale = i
+		}
 	}
-	return old
+	if len(barren) == 0 {
+		return stale
+	}
+	return oldestOfMost(paths, barren)
 }
 
-// crowding returns which path is to go: the oldest of those from the address that most
-// come from. Who holds the link and connects again and again shows out itself.
-func crowding(paths []*path) int {
+// oldestOfMost returns the oldest of those paths that come from the address that most of them do.
+func oldestOfMost(paths []*path, are []int) int {
 	of := map[netip.Addr][]int{}
 	most := []int{}
-	for i, p := range paths {
-		host := hostOf(p.conn.RemoteAddr())
+	for _, i := range are {
+		host := hostOf(paths[i].conn.RemoteAddr())
 		of[host] = append(of[host], i)
 	}
 	for _, are := range of {
@@ -386,7 +400,7 @@ func (s *Socket) dial(ctx context.Context, to netip.AddrPort, sh *Share) (*path,
 		conn.CloseWithError(codeUnproven, "")
 		return nil, err
 	}
-	p := newPath(s, conn, first)
+	p := newPath(s, conn, sh.Own, first, nil)
 	if p == nil {
 		return nil, ErrClosed
 	}

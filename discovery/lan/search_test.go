@@ -1,0 +1,66 @@
+package lan
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// LAN-01: a path that somebody makes and ends again and again has nobody ask without end.
+func TestLAN01WhoLosesPathsAgainAndAgainAsksEverLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSearch()
+		for _, want := range []time.Duration{1, 2, 4, 8, 15, 15} {
+			s.begin(time.Now())
+			if got := s.next.Sub(time.Now()); got != want*time.Second {
+				t.Errorf("it would ask again in %v, want %v", got, want*time.Second)
+			}
+		}
+	})
+}
+
+// LAN-01: whatever is named to it, a device dials few addresses in a while, no one of
+// them again and again, and fewer at one neighbour's word, so that there is room for
+// another's.
+func TestLAN01ADeviceDialsNoMoreThanItsBoundsAtAnybodysWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSearch()
+		neighbour := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}) }
+		dials := func(by netip.Addr, port int) bool { return s.may(netip.AddrPortFrom(neighbour(1), uint16(port)), by) }
+		for _, c := range []struct {
+			said string
+			by   func(n int) netip.Addr
+			port func(n int) int
+			want int
+		}{
+			{"one address by many neighbours", neighbour, func(int) int { return 1 }, 1},
+			{"many addresses by one neighbour", func(int) netip.Addr { return neighbour(1) }, func(n int) int { return n + 1 }, maxRecentOf},
+			{"many addresses by many neighbours", neighbour, func(n int) int { return n + 1 }, maxRecent},
+		} {
+			n := 0
+			for i := range 1000 {
+				if dials(c.by(i), c.port(i)) {
+					n++
+				}
+			}
+			if n != c.want {
+				t.Errorf("%s: %d are dialled, want %d", c.said, n, c.want)
+			}
+			if len(s.recent) > maxRecent {
+				t.Errorf("%s: %d are remembered", c.said, len(s.recent))
+			}
+			time.Sleep(restTime + 1)
+		}
+		for i := range maxRecentOf + 1 {
+			dials(neighbour(1), i+1)
+		}
+		if !dials(neighbour(2), 1000) {
+			t.Error("one neighbour leaves no room for another's word")
+		}
+	})
+}
+
+func newSearch() *search {
+	return &search{live: map[*given]bool{}, recent: map[netip.AddrPort]dialled{}, changed: make(chan struct{}, 1)}
+}
