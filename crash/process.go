@@ -67,24 +67,29 @@ func (w *world) start(actor, program string, args []string, line func(string)) (
 		p.cmd.Wait()
 		in.Close()
 		<-read
-		if p.timer != nil {
-			p.timer.Stop()
-		}
-		p.code = p.cmd.ProcessState.ExitCode()
-		status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-		if p.killed = ok && status.Signal() == syscall.SIGKILL; p.killed && w.ctx.Err() == nil && s != nil && s.process == name {
-			w.struck.Store(true)
-		}
-		w.mu.Lock()
-		w.lived = append(w.lived, life{name, time.Since(began)})
-		close(w.ended)
-		w.ended = make(chan struct{})
-		w.mu.Unlock()
+		w.bury(p, time.Since(began))
 		fmt.Fprintf(log, "exit %d after %v\n", p.code, time.Since(began).Round(time.Millisecond))
 		log.Close()
 		close(p.exited)
 	}()
 	return p, nil
+}
+
+// bury notes how a process has ended.
+func (w *world) bury(p *process, lived time.Duration) {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.code = p.cmd.ProcessState.ExitCode()
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if p.killed = ok && status.Signal() == syscall.SIGKILL; p.killed && w.ctx.Err() == nil && w.strike != nil && w.strike.process == p.name {
+		w.struck.Store(true)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lived = append(w.lived, life{p.name, lived})
+	close(w.ended)
+	w.ended = make(chan struct{})
 }
 
 type life struct {

@@ -82,17 +82,8 @@ func measure(o options, hosts []netip.Addr, ways func() []*way) (rows []row, err
 	}
 	floors := newFloor(s)
 	for run := range o.runs + 1 {
-		for i, rtt := range rtts {
-			s.Set(wire.Link{Delay: rtt / 2})
-			for _, w := range all {
-				whole, last, err := s.share(w)
-				if err != nil {
-					return nil, fmt.Errorf("%s at %v: %w", w.name, rtt, err)
-				}
-				if run > 0 { // the first is to warm up
-					w.whole[i], w.last[i] = append(w.whole[i], whole), append(w.last[i], last)
-				}
-			}
+		if err := s.turn(all, run > 0); err != nil { // the first is to warm up
+			return nil, err
 		}
 		if err := floors.measure(); err != nil {
 			return nil, err
@@ -105,6 +96,23 @@ func measure(o options, hosts []netip.Addr, ways func() []*way) (rows []row, err
 		}
 	}
 	return rows, nil
+}
+
+// turn has each way make a share at each round trip, and notes how long it took if it counts.
+func (s *setting) turn(all []*way, counts bool) error {
+	for i, rtt := range rtts {
+		s.Set(wire.Link{Delay: rtt / 2})
+		for _, w := range all {
+			whole, last, err := s.share(w)
+			if err != nil {
+				return fmt.Errorf("%s at %v: %w", w.name, rtt, err)
+			}
+			if counts {
+				w.whole[i], w.last[i] = append(w.whole[i], whole), append(w.last[i], last)
+			}
+		}
+	}
+	return nil
 }
 
 // serve starts a way's relay, if it has one.
@@ -220,6 +228,11 @@ func (s *setting) share(w *way) (whole, last time.Duration, err error) {
 		return 0, 0, err
 	}
 	defer see.f.Close()
+	return s.hand(w, sender, receiver, file, placed, see)
+}
+
+// hand hands a file over, and sees when it is in its place.
+func (s *setting) hand(w *way, sender, receiver programs.Device, file, placed string, see *watch) (whole, last time.Duration, err error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), shareTime, fmt.Errorf("a share takes more than %v", shareTime))
 	defer cancel()
 	giver, err := programs.Start(s.Host(senderHost), sender.Command(append([]string{"share", file, "--yes"}, w.by()...)...))
@@ -240,19 +253,22 @@ func (s *setting) share(w *way) (whole, last time.Duration, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	when := make(chan time.Time, 1)
+	var at time.Time
+	seen := make(chan error, 1)
 	go func() {
-		if t, err := see.appeared("got"); err == nil {
-			when <- t
-		}
+		t, err := see.appeared("got")
+		at = t
+		seen <- err
 	}()
 	for _, p := range []*programs.Process{taker, giver} {
 		if _, err := p.End(ctx); err != nil {
 			return 0, 0, err
 		}
 	}
-	placedAt := <-when
-	return placedAt.Sub(giver.Began), placedAt.Sub(viewed.When), nil
+	if err := <-seen; err != nil {
+		return 0, 0, err
+	}
+	return at.Sub(giver.Began), at.Sub(viewed.When), nil
 }
 
 // shareTime bounds one share, which takes a second on the slowest machine.
