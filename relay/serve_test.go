@@ -54,12 +54,8 @@ func TestServeStopsWithStreamsOpen(t *testing.T) {
 		s := r.made("stop")
 		claims := r.open("GET", s.at(wire.Claims).String(), s.asSender(), nil)
 		claims.want("nothing yet")
-		start := time.Now()
 		r.stop()
-		if took := time.Since(start); took > 5*time.Second {
-			t.Errorf("stopping took %v: the stream held the server up", took)
-		}
-		claims.end("the stream ends cleanly")
+		claims.end("the stream ends cleanly: had it held the server up, it would be cut off")
 		if resp, err := r.start(t.Context(), "GET", "/healthz", nil, nil); err == nil {
 			resp.Body.Close()
 			t.Error("nobody listens any more")
