@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -281,7 +282,7 @@ func (s *search) dial(ctx context.Context, by netip.Addr, all []netip.AddrPort) 
 		failed := make(chan struct{})
 		dials.Go(func() {
 			defer close(failed)
-			if s.reach(ctx, a) {
+			if s.reach(ctx, a, all) {
 				there()
 			}
 		})
@@ -302,13 +303,14 @@ func (s *search) dial(ctx context.Context, by netip.Addr, all []netip.AddrPort) 
 	}
 }
 
-// reach dials an address, and reports whether whoever is there knows the share.
-func (s *search) reach(ctx context.Context, a netip.AddrPort) bool {
+// reach dials an address, and reports whether whoever is there knows the share. The
+// other addresses are of the same device, if who wrote them is honest.
+func (s *search) reach(ctx context.Context, a netip.AddrPort, others []netip.AddrPort) bool {
 	p, err := s.socket.Dial(ctx, a, s.share())
 	switch {
 	case err == nil:
 		s.rests(a, shortRest)
-		if !s.give(p, false) {
+		if !s.give(p, others) {
 			p.Close()
 		}
 		return true
@@ -319,23 +321,41 @@ func (s *search) reach(ctx context.Context, a netip.AddrPort) bool {
 }
 
 // come takes a path that the other side has made.
-func (s *search) come(p discovery.Path) { s.give(p, true) }
+func (s *search) come(p discovery.Path) {
+	s.mu.Lock()
+	g := s.hold(p)
+	s.mu.Unlock()
+	s.tell(g)
+}
 
-// give hands a path to the share, and reports whether that needs it. One that the
-// other side has made is needed; of those made here one is enough, if it bears.
-func (s *search) give(p discovery.Path, theirs bool) bool {
-	g := &given{Path: p.(quicpath.Path), search: s}
+// give hands a path that was made here, to one of these addresses, to the share, and
+// reports whether it is of use. One path is enough, if it bears; and one to a device,
+// until it has had time to.
+func (s *search) give(p discovery.Path, addresses []netip.AddrPort) bool {
 	enough := s.waits() < answerWithin
 	s.mu.Lock()
-	if !theirs && enough && len(s.live) > 0 {
-		s.mu.Unlock()
-		return false
+	for g := range s.live {
+		if enough || time.Since(g.since) < answerWithin && slices.Contains(addresses, g.Remote()) {
+			s.mu.Unlock()
+			return false
+		}
 	}
-	s.live[g] = true
+	g := s.hold(p)
 	s.mu.Unlock()
+	s.tell(g)
+	return true
+}
+
+// hold counts a path. The caller holds s.mu, and tells of it then.
+func (s *search) hold(p discovery.Path) *given {
+	g := &given{p.(quicpath.Path), s, time.Now()}
+	s.live[g] = true
+	return g
+}
+
+func (s *search) tell(g *given) {
 	s.change()
 	s.found(g)
-	return true
 }
 
 func (s *search) change() {
@@ -350,6 +370,7 @@ func (s *search) change() {
 type given struct {
 	quicpath.Path
 	search *search
+	since  time.Time
 }
 
 // Bore implements discovery.Weighed. Where the other device has been is where it is

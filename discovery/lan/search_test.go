@@ -5,6 +5,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/discovery/lan/quicpath"
 )
 
 // LAN-01: a path that somebody makes and ends again and again has nobody ask without end.
@@ -61,6 +64,48 @@ func TestLAN01ADeviceDialsNoMoreThanItsBoundsAtAnybodysWord(t *testing.T) {
 	})
 }
 
+// A device answers by several addresses. One path to it is enough until it has had time
+// to bear; another device's path is no reason to do without.
+func TestWhoWaitsTakesOnePathToADeviceAndMoreWhereNothingComesOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at := netip.MustParseAddrPort
+		theirs := []netip.AddrPort{at("10.0.0.1:1"), at("[fe80::1%room]:1")}
+		others := []netip.AddrPort{at("10.0.0.2:1")}
+		s := newSearch()
+		began := time.Now()
+		bears := false
+		s.meeting.Waits = func() time.Duration {
+			if bears {
+				return 0
+			}
+			return time.Since(began)
+		}
+		check := func(when string, of []netip.AddrPort, want bool) {
+			t.Helper()
+			if got := s.give(standing{at: of[0]}, of); got != want {
+				t.Errorf("%s it takes a path there: %v, want %v", when, got, want)
+			}
+		}
+		time.Sleep(time.Minute)
+		check("without any", theirs, true)
+		check("right behind the first", theirs, false)
+		check("right behind the first", others, true)
+		time.Sleep(answerWithin)
+		check("when nothing has come of the first", theirs, true)
+		bears = true
+		check("when something has", theirs, false)
+		check("when something has", others, false)
+	})
+}
+
+// A standing path is at an address, and does nothing.
+type standing struct {
+	quicpath.Path
+	at netip.AddrPort
+}
+
+func (p standing) Remote() netip.AddrPort { return p.at }
+
 func newSearch() *search {
-	return &search{live: map[*given]bool{}, recent: map[netip.AddrPort]dialled{}, changed: make(chan struct{}, 1)}
+	return &search{found: func(discovery.Path) {}, live: map[*given]bool{}, recent: map[netip.AddrPort]dialled{}, changed: make(chan struct{}, 1)}
 }
