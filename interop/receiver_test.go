@@ -168,8 +168,13 @@ func (r *receiver) again(ctx context.Context, end error) (err error) {
 
 // message returns the next whole message of the format's dialogue.
 func (r *receiver) message(ctx context.Context) (msg []byte, grants bool, err error) {
+	return wholeMessage(func() (body, error) { return r.hear(ctx) })
+}
+
+// wholeMessage puts the pieces of a message together.
+func wholeMessage(hear func() (body, error)) (msg []byte, grants bool, err error) {
 	for {
-		b, err := r.hear(ctx)
+		b, err := hear()
 		if err != nil {
 			return nil, false, err
 		}
