@@ -44,3 +44,34 @@ func TestACommandLineThatCantBeReadIsAnsweredAsItAsks(t *testing.T) {
 		})
 	}
 }
+
+// TestJSONHasNamesInSmallLetters, in what each command that needs no share prints.
+func TestJSONHasNamesInSmallLetters(t *testing.T) {
+	for _, command := range []string{"version", "formats", "list", "frobnicate"} {
+		t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+		var stdout, stderr bytes.Buffer
+		run(t.Context(), []string{command, "--json", "--home", t.TempDir()}, nil, &stdout, &stderr)
+		names := 0
+		for line := range strings.Lines(stdout.String()) {
+			var v any
+			if err := json.Unmarshal([]byte(line), &v); err != nil {
+				t.Fatalf("%s: %v in %q", command, err, line)
+			}
+			names += smallNames(t, command, v)
+		}
+		if names < 3 {
+			t.Errorf("%s: %d names in %q, %q", command, names, stdout.String(), stderr.String())
+		}
+	}
+}
+
+func smallNames(t *testing.T, command string, v any) (n int) {
+	object, _ := v.(map[string]any)
+	for name, v := range object {
+		if name != strings.ToLower(name) {
+			t.Errorf("%s: a name is %q", command, name)
+		}
+		n += 1 + smallNames(t, command, v)
+	}
+	return n
+}

@@ -4,12 +4,12 @@ import "fmt"
 
 // A Description says what a format does, for people.
 type Description struct {
-	Name         string
-	Title        string // "Age identity"
-	Revocable    bool   // it can be taken back once provisioned
-	Unattended   bool   // it may be left at a relay
-	Provision    string // what provisioning does
-	AlreadyThere string // how it is told that it has been done
+	Name         string `json:"name"`
+	Title        string `json:"title"`         // "Age identity"
+	Revocable    bool   `json:"revocable"`     // it can be taken back once provisioned
+	Unattended   bool   `json:"unattended"`    // it may be left at a relay
+	Provision    string `json:"provision"`     // what provisioning does
+	AlreadyThere string `json:"already_there"` // how it is told that it has been done
 }
 
 // A Describer is a format that describes itself.
