@@ -260,7 +260,15 @@ func (s session) open(f frame) (ack uint64, body []byte, err error) {
 	if f.kind() == kindAck && (ack != f.seq() || len(body) > 0) {
 		return 0, nil, errors.New("an ack that contradicts itself")
 	}
+	if f.kind() == kindAck && f.seq() == 1<<64-1 && subtle.ConstantTimeCompare(f, lastAck(s.theirs(), s.candidate)) != 1 {
+		return 0, nil, errors.New("not the last ack")
+	}
 	return ack, body, nil
+}
+
+// lastAck is the frame by which the side of a direction's key says that it needs no more.
+func lastAck(key []byte, candidate [8]byte) frame {
+	return sealFrame(key, kindAck, candidate, 1<<64-1, derive(key, nil, "sparekey v1 last ack", 16), u64(1<<64-1))
 }
 
 // taken is the frame by which the sender refuses this candidate.

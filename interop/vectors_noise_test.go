@@ -62,6 +62,8 @@ type noiseVectors struct {
 		Exporter    hexBytes `json:"exporter secret"`
 		Exports     map[string]hexBytes
 		Taken       hexBytes `json:"taken frame"`
+		DownLast    hexBytes `json:"last ack of the sender"`
+		UpLast      hexBytes `json:"last ack of the receiver"`
 	}
 	Sizes []struct{ Body, Padded, Frame int }
 	Cases []noiseCase
@@ -159,6 +161,7 @@ func (v *noiseVectors) sessions(t *testing.T) {
 			for what, pair := range map[string][2][]byte{
 				"psk2": {side.psk2, x.PSK2}, "handshake hash": {side.hash, x.Hash}, "candidate": {side.candidate[:], x.Candidate},
 				"sender to receiver": {side.down, x.Down}, "receiver to sender": {side.up, x.Up}, "exporter secret": {side.exporter, x.Exporter}, "taken": {side.taken(), x.Taken},
+				"sender's last ack": {lastAck(side.down, side.candidate), x.DownLast}, "receiver's last ack": {lastAck(side.up, side.candidate), x.UpLast},
 			} {
 				equal(t, x.Name+", "+by+": "+what, pair[0], pair[1])
 			}

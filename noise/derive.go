@@ -17,6 +17,7 @@ const (
 	labelOfferSalt = "sparekey v1 offer salt" // seed, then epoch and SHA-256 of the plaintext: 16 bytes
 	labelPSK2      = "sparekey v1 psk2"       // salt over the ML-KEM shared secret
 	labelTaken     = "sparekey v1 taken"      // exporter secret: 48 bytes, key ‖ salt
+	labelLastAck   = "sparekey v1 last ack"   // a direction's key: 16 bytes, the salt of its last ack
 	labelExport    = "sparekey v1 export "    // exporter secret, then the use
 	labelPrologue  = "sparekey v1"            // begins the prologue
 )

@@ -366,6 +366,12 @@ func taken(s noise.Session) frame.Frame {
 	return sealPadded([32]byte(b[:32]), frame.Taken, s.Candidate, 0, b[32:], pad(withAck(0, nil)))
 }
 
+// lastAck is the peer's own last ack under a direction's key.
+func lastAck(key [32]byte, c frame.Candidate) frame.Frame {
+	salt := hkdf256(key[:], nil, "sparekey v1 last ack", 16)
+	return sealPadded(key, frame.Ack, c, 1<<64-1, salt, pad(withAck(1<<64-1, nil)))
+}
+
 // offerPlain lays out an offer's plaintext.
 func offerPlain(o noise.Offer) []byte {
 	b := append(append(append(bytes.Clone(o.X25519[:]), o.MLKEM[:]...), o.OverHash[:]...), o.Message1[:]...)

@@ -47,7 +47,7 @@ func (s Session) Seal(rnd io.Reader, k frame.Kind, seq, ack uint64, body []byte)
 	if len(body) > MaxBody {
 		return nil, fmt.Errorf("noise: a body of %d bytes; a frame holds at most %d", len(body), MaxBody)
 	}
-	if !sealable(k, seq, ack, body) {
+	if !sealable(k, seq, ack, body) || k == frame.Ack && seq == frame.LastAck {
 		return nil, fmt.Errorf("noise: seq, ack or body does not fit a sealed frame of kind %v", k)
 	}
 	if s.erased() {
@@ -81,6 +81,28 @@ func sealable(k frame.Kind, seq, ack uint64, body []byte) bool {
 	return false
 }
 
+// LastAck returns the frame by which this side says that it has ended and needs
+// nothing more of what the other side has written or may write. It is always the same
+// bytes, so both sides can keep what they need of it when they erase the keys: this one
+// the frame, to say it again, and the other one its hash, to know it by. An erased
+// session has none.
+func (s Session) LastAck() frame.Frame { return s.lastAck(s.SealKey) }
+
+// AwaitedAck returns the other side's LastAck.
+func (s Session) AwaitedAck() frame.Frame { return s.lastAck(s.OpenKey) }
+
+// lastAck seals under a direction's key. The salt is no other frame's, but for a chance
+// of one in 2^128, and under this header stands nothing else.
+func (s Session) lastAck(key [32]byte) frame.Frame {
+	if s.erased() {
+		return nil
+	}
+	salt := derive(key[:], nil, labelLastAck, saltSize)
+	var head [ackSize]byte
+	binary.BigEndian.PutUint64(head[:], frame.LastAck)
+	return seal(key, frame.Ack, s.Candidate, frame.LastAck, [saltSize]byte(salt), head[:])
+}
+
 // Open opens a frame of kind data or ack that the other side sealed for this
 // candidate. That its seq is new is for the caller to see.
 func (s Session) Open(f frame.Frame) (ack uint64, body []byte, err error) {
@@ -107,6 +129,9 @@ func (s Session) Open(f frame.Frame) (ack uint64, body []byte, err error) {
 	ack, body = binary.BigEndian.Uint64(plain), plain[ackSize:]
 	if !sealable(f.Kind(), f.Seq(), ack, body) {
 		return 0, nil, refuse("an ack frame that contradicts itself")
+	}
+	if f.Kind() == frame.Ack && f.Seq() == frame.LastAck && subtle.ConstantTimeCompare(f, s.AwaitedAck()) != 1 {
+		return 0, nil, refuse("a last ack with another salt")
 	}
 	return ack, body, nil
 }

@@ -101,6 +101,9 @@ func TestTheSecondImplementationSealsAlike(t *testing.T) {
 	if !bytes.Equal(taken(sender), sender.Taken()) {
 		t.Fatal("and makes the same taken")
 	}
+	if !bytes.Equal(lastAck(sender.SealKey, sender.Candidate), sender.LastAck()) {
+		t.Fatal("and the same last ack")
+	}
 	for _, label := range []string{"code", "pin", "contact", "path", ""} {
 		want := [32]byte(expand256(receiver.Exporter[:], "sparekey v1 export "+label, 32))
 		same(t, receiver.Export(label), want, "and exports alike")
@@ -196,6 +199,38 @@ func TestASealedFrameOfAnotherLayoutIsRefused(t *testing.T) {
 		f := sealPadded(sender.SealKey, c.kind, sender.Candidate, 0, make([]byte, 16), c.padded)
 		_, _, err := receiver.Open(f)
 		ok(t, err, "the layout of the documents opens")
+	}
+}
+
+// TestALastAckIsKnownToBothSidesBeforehand, and to nobody else: each keeps what it needs of
+// it when its keys are gone.
+func TestALastAckIsKnownToBothSidesBeforehand(t *testing.T) {
+	sender, receiver, _ := newShare(9, "p").pair(t, 0, 1)
+	for side, s := range map[string]struct{ says, hears noise.Session }{"sender": {sender, receiver}, "receiver": {receiver, sender}} {
+		f := s.says.LastAck()
+		if !bytes.Equal(f, s.hears.AwaitedAck()) || bytes.Equal(f, s.hears.LastAck()) {
+			t.Errorf("the %s's is what the other side awaits, and not its own", side)
+		}
+		ack, body, err := s.hears.Open(f)
+		ok(t, err, "it opens as an ack")
+		if ack != frame.LastAck || len(body) > 0 {
+			t.Errorf("it counts %d, with %q", ack, body)
+		}
+		if _, _, err := s.says.Open(f); err == nil {
+			t.Error("it opens for the side that made it")
+		}
+		for i := range f {
+			_, _, err := s.hears.Open(flipped(f, i))
+			if err == nil {
+				t.Errorf("with byte %d changed it opens", i)
+			}
+		}
+		if _, err := s.says.Seal(seeded(1), frame.Ack, frame.LastAck, frame.LastAck, nil); err == nil {
+			t.Error("another frame can be sealed in its place")
+		}
+	}
+	if f := (noise.Session{Candidate: sender.Candidate}).LastAck(); f != nil {
+		t.Error("an erased session has a last ack")
 	}
 }
 

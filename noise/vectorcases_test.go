@@ -315,6 +315,7 @@ func (r *recipe) open() {
 	good("the longest body of the first size", "receiver", seal(r.sender, frame.Data, 3, 2, make([]byte, 247)), 2, make([]byte, 247))
 	good("the shortest body of the second", "receiver", seal(r.sender, frame.Data, 4, 2, make([]byte, 248)), 2, make([]byte, 248))
 	good("an ack", "sender", seal(r.receiver, frame.Ack, 5, 5, nil), 5, vectortest.Hex{})
+	good("the receiver's last ack", "sender", frame.Frame(r.v.Sessions[0].RecvLast), 1<<64-1, vectortest.Hex{})
 
 	bad := func(name, why, reason string, f []byte) {
 		r.add(vectorCase{Do: do, Name: name, Refuse: why, Session: "A0", By: "sender", Frame: f, reason: reason})
@@ -349,6 +350,7 @@ func (r *recipe) openOtherLayout() {
 	bad("wrong size", "not a size that a frame has", "size", frame.Data, 1, pad(plain)[:255])
 	bad("no ack", "the plaintext begins with 8 bytes of ack", "no ack", frame.Data, 1, pad(make([]byte, 7)))
 	bad("ack of another count", "an ack's seq is its count", "contradicts", frame.Ack, 3, pad(withAck(4, nil)))
+	bad("last ack with another salt", "a last ack's salt is derived", "another salt", frame.Ack, 1<<64-1, pad(withAck(1<<64-1, nil)))
 	bad("ack with a body", "an ack has no body", "contradicts", frame.Ack, 4, pad(withAck(4, []byte("x"))))
 }
 

@@ -78,6 +78,8 @@ type vectorSession struct {
 	Exporter   vectortest.Hex            `json:"exporter secret"`
 	Exports    map[string]vectortest.Hex `json:"exports"`
 	TakenFrame vectortest.Hex            `json:"taken frame"`
+	SenderLast vectortest.Hex            `json:"last ack of the sender"`
+	RecvLast   vectortest.Hex            `json:"last ack of the receiver"`
 }
 
 // A vectorSize is how long a body may be for its frame to have a size: one byte
@@ -198,6 +200,10 @@ func makeSession(t *testing.T, name string, s vectorShare, epoch uint64, start b
 	v.TakenFrame = vectortest.Hex(taken(sender))
 	if !bytes.Equal(v.TakenFrame, sender.Taken()) {
 		t.Fatal("the package's taken is that of the second implementation")
+	}
+	v.SenderLast, v.RecvLast = vectortest.Hex(lastAck(sender.SealKey, sender.Candidate)), vectortest.Hex(lastAck(sender.OpenKey, sender.Candidate))
+	if !bytes.Equal(v.SenderLast, sender.LastAck()) || !bytes.Equal(v.RecvLast, sender.AwaitedAck()) {
+		t.Fatal("the package's last acks are those of the second implementation")
 	}
 	return v, sender, receiver
 }

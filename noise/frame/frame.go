@@ -15,7 +15,8 @@
 //	kind 1 offer      candidate zero, seq is the epoch
 //	kind 2 handshake  seq 0: a receiver's first frame
 //	kind 3 data       seq from 1 for a receiver, from 0 for a sender
-//	kind 4 ack        seq is the count of frames received; never at a mailbox
+//	kind 4 ack        seq is the count of frames received, or LastAck: who sends it
+//	                  has ended, and needs no more; never at a mailbox
 //	kind 5 taken      seq 0: this candidate was not chosen. Without a sealed
 //	                  part (17 bytes) it is a shut, which no device judges: it
 //	                  frees a mailbox's lane that the sender couldn't open, and
@@ -75,6 +76,9 @@ const (
 	SealSize   = 16 + 16                        // what sealing adds to a padded plaintext: salt and tag
 	MaxSize    = HeaderSize + SealSize + 60<<10 // the largest frame there is
 )
+
+// LastAck is the seq of the ack that counts all that may ever be written.
+const LastAck = 1<<64 - 1
 
 // A Candidate names one receiver's try: the first 8 bytes of the SHA-256 of its
 // handshake message. The zero Candidate is no candidate.
