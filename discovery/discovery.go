@@ -33,8 +33,10 @@ type Path interface {
 	String() string
 }
 
-// A Direct path ends at the other device. Its Send returns nil once the other
-// device has taken the frames: what follows from them is saved there.
+// A Direct path ends at the other device, or at somebody who knows the link as well. Its
+// Send returns nil once that end says that it has taken the frames: what follows from
+// them is saved there. That spares sending them again. Nothing else rests on it: what
+// a session has acknowledged, its frames say.
 type Direct interface {
 	Path
 	// Taken answers the pieces that Receive gave, in their order: whether each

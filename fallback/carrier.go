@@ -24,11 +24,15 @@ type Load struct {
 	Frames     []frame.Frame      // what the other side has not acknowledged, in order
 	Everywhere []frame.Frame      // of these, what every path must have too, whichever is better: what ends the share
 	Decision   discovery.Decision // what mailboxes are to agree with
+	Told       bool               // the other side has shown that it needs nothing more of a share that has ended
 	Stay       bool               // the other side has the last word: be there for what it repeats
+	Answers    bool               // and it may wait, on a direct path, for the answer
 }
 
 // over reports whether the share has ended.
-func (l Load) over() bool { return len(l.Everywhere) > 0 || l.Decision.Over != nil }
+func (l Load) over() bool {
+	return len(l.Everywhere) > 0 || l.Decision.Over != nil || l.Told || l.Stay
+}
 
 // An Arrival is what came in one piece by a path.
 type Arrival struct {
@@ -114,7 +118,7 @@ func (c *Carrier) Arrivals() <-chan Arrival { return c.arrivals }
 
 // Settled gives the version of a load when nothing is left to do for it: a
 // mailbox has all of it and agrees with its decision; it is empty; or the share has
-// ended, no mailbox works, and the other device has taken all of it. Of several,
+// ended, no mailbox works, and the other device needs nothing more. Of several,
 // only the newest may be given.
 func (c *Carrier) Settled() <-chan uint64 { return c.settled }
 
@@ -131,7 +135,7 @@ func (c *Carrier) leave(f func()) {
 // Run carries until ctx ends, and then closes all paths and leaves nothing running.
 func (c *Carrier) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &run{c: c, ctx: ctx, results: make(chan result), began: time.Now(), routes: routes{}, given: map[sum]given{}, took: map[sum]bool{}}
+	r := &run{c: c, ctx: ctx, results: make(chan result), began: time.Now(), routes: routes{}, given: map[sum]given{}}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -167,10 +171,11 @@ type run struct {
 	results chan result
 	running sync.WaitGroup
 
-	given   map[sum]given // the items of the load that a path was given
-	took    map[sum]bool  // those that the other device has taken, by a direct path
-	met     bool          // a direct path has brought something that authenticated
-	mailbox bool          // there has been one
+	given    map[sum]given // the items of the load that a path was given
+	met      bool          // a direct path has brought something that authenticated
+	mailbox  bool          // there has been one
+	ended    time.Time     // when the share had ended; zero: not yet
+	answered bool          // a direct path has taken the last ack that this side gives
 }
 
 // collect takes what callers have left. What is judged has led to the load that is

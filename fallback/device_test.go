@@ -25,6 +25,7 @@ type device struct {
 	ctx    context.Context
 	stop   func()
 	mutely bool // it acknowledges nothing
+	ended  bool // it acknowledges all that there may be
 
 	mu   sync.Mutex
 	next uint64
@@ -65,6 +66,8 @@ func count(n uint64) frame.Frame {
 	return frame.New(frame.Ack, ann, n, binary.BigEndian.AppendUint64(make([]byte, 32), n))
 }
 
+var lastAck = count(frame.LastAck)
+
 func (d *device) arrived(a Arrival) {
 	d.mu.Lock()
 	acks := false
@@ -88,6 +91,9 @@ func (d *device) arrived(a Arrival) {
 	mutely := d.mutely
 	d.mu.Unlock()
 	if _, stores := a.From.(discovery.Mailbox); acks && !stores && !mutely {
+		if d.ended {
+			n = frame.LastAck
+		}
 		d.c.Reply(a.From, count(n))
 	}
 	d.c.Judge(a.From, Verdict{OK: true})

@@ -36,6 +36,9 @@ func (r *run) renew(l Load, version uint64, now time.Time) {
 		}
 	}
 	r.load, r.version, r.items = l, version, items(l)
+	if l.over() && r.ended.IsZero() {
+		r.ended = now
+	}
 	wanted := make(map[sum]bool, len(r.items))
 	for _, it := range r.items {
 		wanted[it.sum] = true
@@ -46,7 +49,6 @@ func (r *run) renew(l Load, version uint64, now time.Time) {
 		}
 	}
 	maps.DeleteFunc(r.given, func(s sum, _ given) bool { return !wanted[s] })
-	maps.DeleteFunc(r.took, func(s sum, _ bool) bool { return !wanted[s] })
 	for _, t := range r.tracks {
 		maps.DeleteFunc(t.has, func(s sum, _ time.Time) bool { return !wanted[s] })
 	}

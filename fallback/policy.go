@@ -81,13 +81,18 @@ const (
 	// pinned, a receiver has 8 at most.
 	maxMet = 64
 
-	// Where a share has ended and the other device has taken that, a mailbox is
-	// given so long to take it too. Who has no internet doesn't wait for more.
+	// Where a share has ended and the other device needs nothing more, a mailbox is
+	// given so long to hear of it too. Who has no internet doesn't wait for more.
 	boxPatience = 2 * time.Second
 
 	// Who hasn't the last word stays for so long after the last thing that came by
 	// a direct path: the word is on its way, or comes again if the answer was lost.
 	linger = time.Second
+
+	// Who has ended by the other side's last word, or answers it, waits for so long until
+	// a path has taken the answer: time to find each other again, where a path or a
+	// process has died in between. Behind that it helps nobody.
+	answerFor = 10 * time.Second
 )
 
 // A backoff is how long to leave alone what has failed. The zero backoff is for

@@ -30,7 +30,7 @@ func (r *run) settle(now time.Time) time.Duration {
 // stored reports whether a mailbox has all of the load and agrees with the
 // decision, or there is nothing to do for it.
 func (r *run) stored() bool {
-	if len(r.items) == 0 && reflect.DeepEqual(r.load.Decision, discovery.Decision{}) {
+	if len(r.items) == 0 && !r.load.Answers && reflect.DeepEqual(r.load.Decision, discovery.Decision{}) {
 		return true
 	}
 	for _, t := range r.tracks {
@@ -51,39 +51,39 @@ func (t *track) hasAll(items []item) bool {
 }
 
 // owing returns how long this device has to stay for a share that no mailbox has.
-// An hour: until something happens. It is nothing once the share has ended and the
-// other device has taken all there was to say, as far as it can be known here:
+// An hour: until something happens. It is nothing once the share has ended and all
+// there was to say has left the load, as far as it can be known here:
 //
+//   - that the other device needs it no more only that device can show. A path says
+//     what was taken; anybody who knows the link can be at its end;
 //   - while a mailbox works, the share is owed to it: others may wait there;
-//   - one that doesn't answer in boxPatience, or fails, is left to its own time. Who
-//     is in a room without internet can't do more, and nothing is lost by it: the
-//     mailbox holds nothing that could still be claimed;
-//   - what was never told to a device, as where nobody has claimed, needs no path to
-//     be settled where there is no mailbox, but one to take the mailbox's place;
+//   - one that doesn't answer in boxPatience, or fails, is left to its own time, where the
+//     other device was told. Who is in a room without internet can't do more, and nothing
+//     is lost by it: the mailbox holds nothing that could still be claimed;
 //   - who hasn't the last word stays until the other side has gone, or been quiet
-//     for a while: its last word may come again.
+//     for a while: its last word may come again;
+//   - who owes an answer stays until a path has taken it, for a while.
 func (r *run) owing(now time.Time) time.Duration {
-	if !r.load.over() {
-		return time.Hour
-	}
-	for _, it := range r.items {
-		if !r.took[it.sum] {
-			return time.Hour
-		}
-	}
-	if r.mailbox && !r.met {
+	if !r.load.over() || len(r.items) > 0 || r.mailbox && !(r.load.Told && r.met) {
 		return time.Hour
 	}
 	left := time.Duration(0)
 	if !r.mailbox && !r.c.config.NoMailbox {
 		left = boxPatience - now.Sub(r.began) // it may be on its way
 	}
+	if r.load.Answers && !r.answered {
+		left = max(left, answerFor-now.Sub(r.ended))
+	}
 	for _, t := range r.tracks {
 		if t.box != nil {
 			left = max(left, t.patience(now))
+			continue
 		}
 		if t.direct != nil && r.load.Stay {
 			left = max(left, linger-now.Sub(t.heard))
+		}
+		if t.replying || len(t.replies) > 0 {
+			left = max(left, answerFor-now.Sub(t.owed))
 		}
 	}
 	return left

@@ -13,10 +13,11 @@ import (
 
 // TestEndedShareIsSettledOnceAllIsDoneThatCanBe says when, in which room.
 func TestEndedShareIsSettledOnceAllIsDoneThatCanBe(t *testing.T) {
-	last := word(discovery.Sender, 0, 0)
-	ended := Load{Frames: []frame.Frame{last}, Everywhere: []frame.Frame{last}, Decision: discovery.Decision{Over: &frame.Proof{}}}
-	stays := Load{Frames: []frame.Frame{last}, Everywhere: []frame.Frame{last}, Stay: true}
-	quiet := Load{Decision: discovery.Decision{Over: &frame.Proof{}}, Stay: true}
+	last, over := word(discovery.Sender, 0, 0), discovery.Decision{Over: &frame.Proof{}}
+	ended := Load{Frames: []frame.Frame{last}, Everywhere: []frame.Frame{last}, Decision: over}
+	told := Load{Decision: over, Told: true}
+	stays := Load{Decision: over, Told: true, Stay: true}
+	answers := Load{Told: true, Answers: true}
 	lan := Config{NoMailbox: true}
 	const way = time.Millisecond
 	for _, c := range []struct {
@@ -27,25 +28,29 @@ func TestEndedShareIsSettledOnceAllIsDoneThatCanBe(t *testing.T) {
 		load    Load
 		want    time.Duration
 	}{
-		{"where the other device has taken it and there is no mailbox, at once", lan, nil, met, ended, 2 * way},
-		{"where a mailbox may still be found, when it should have been", Config{}, nil, met, ended, boxPatience - time.Second},
+		{"where the other device needs no more and there is no mailbox, at once", lan, nil, met, told, 0},
+		{"where a mailbox may still be found, when it should have been", Config{}, nil, met, told, boxPatience - time.Second},
 		{"where one works, when it has taken it", Config{}, slowly, met, ended, 300 * time.Millisecond},
-		{"where it fails, when it has failed", Config{}, down, met, ended, 100 * time.Millisecond},
-		{"where it doesn't answer, when its time is up", Config{}, hanging, met, ended, boxPatience},
-		{"not where it fails and nobody has taken it", Config{}, down, nil, ended, never},
-		{"not where it fails and there is nothing else to say it to", Config{}, down, nil, Load{Decision: discovery.Decision{Over: &frame.Proof{}}}, never},
+		{"where it fails, when it has failed", Config{}, down, met, told, 100 * time.Millisecond},
+		{"where it doesn't answer, when its time is up", Config{}, hanging, met, told, boxPatience},
+		{"not where it fails and nobody was told", Config{}, down, nil, ended, never},
+		{"not where it fails and there is nothing else to say it to", Config{}, down, nil, Load{Decision: over}, never},
+		{"nor where somebody is there who hasn't shown that it needs no more", Config{}, down, met, Load{Decision: over}, never},
 		{"not where nobody is there", lan, nil, nil, ended, never},
-		{"not by who hasn't shown that it is the other device", lan, nil, func(*device) {}, ended, never},
-		{"not by another receiver, that takes whatever comes", lan, nil, func(d *device) { d.c.Carry(Load{Frames: []frame.Frame{other}}) }, ended, never},
+		{"not where a path has taken it: anybody can be at its end", lan, nil, met, ended, never},
+		{"not where a path has taken it and a mailbox fails", Config{}, down, met, ended, never},
 		{"not before the share has ended", lan, nil, met, Load{Frames: []frame.Frame{last}}, never},
-		{"where nothing was ever told to anybody, at once", lan, nil, nil, Load{Decision: discovery.Decision{Over: &frame.Proof{}}}, 0},
-		{"who hasn't the last word stays until it is quiet", lan, nil, met, stays, linger + 2*way},
-		{"or until the other side has gone", lan, nil, leaves, stays, 500 * time.Millisecond},
-		{"who has heard it, too", lan, nil, met, quiet, 0},
+		{"where nothing was ever told to anybody, at once", lan, nil, nil, Load{Decision: over}, 0},
+		{"who hasn't the last word stays until it is quiet", lan, nil, repeats, stays, linger - 100*time.Millisecond + way},
+		{"or until the other side has gone", lan, nil, leaves, stays, 500*time.Millisecond + way},
+		{"where it has long been quiet, not at all", lan, nil, met, stays, 0},
+		{"who owes an answer stays until a path has taken it", lan, nil, asks, answers, 200*time.Millisecond + 3*way},
+		{"and where nobody comes for it, for a while", lan, nil, nil, answers, answerFor},
 	} {
 		t.Run(c.promise, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newDevice(t, discovery.Sender, c.config)
+				d.ended = c.load.Answers
 				defer d.stop()
 				if c.peer != nil {
 					peer := newDevice(t, discovery.Receiver, lan)
@@ -81,11 +86,20 @@ func TestEndedShareIsSettledOnceAllIsDoneThatCanBe(t *testing.T) {
 // met is a peer that shows itself.
 func met(d *device) { d.say(1) }
 
-// leaves is one that goes away a while after.
-func leaves(d *device) {
+// repeats is one that says the same again after a while.
+func repeats(d *device) {
 	d.say(1)
+	time.AfterFunc(900*time.Millisecond, func() { d.say(1) })
+}
+
+// leaves is one that does, and then goes away.
+func leaves(d *device) {
+	repeats(d)
 	time.AfterFunc(1500*time.Millisecond, d.stop)
 }
+
+// asks is one that has its last word answered when the share has ended.
+func asks(d *device) { time.AfterFunc(1200*time.Millisecond, func() { d.say(1) }) }
 
 func slowly(m *pathtest.Mailbox) discovery.Path { return m.Path(discovery.Sender, nil) }
 
@@ -96,6 +110,31 @@ func down(m *pathtest.Mailbox) discovery.Path {
 
 func hanging(*pathtest.Mailbox) discovery.Path {
 	return pathtest.NewMailbox(time.Hour).Path(discovery.Sender, nil)
+}
+
+// TestWhoAnswersStaysUntilTheAnswerIsTaken: a device that needs no more and leaves at once
+// would take its own last word with it.
+func TestWhoAnswersStaysUntilTheAnswerIsTaken(t *testing.T) {
+	for taken, want := range map[time.Duration]time.Duration{3 * time.Second: 3 * time.Second, time.Hour: answerFor} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDevice(t, discovery.Sender, Config{NoMailbox: true})
+			defer d.stop()
+			mine, theirs := pathtest.NewCable("room", 0).Ends()
+			d.c.Add(mine)
+			synctest.Wait()
+			began := time.Now()
+			d.c.Reply(mine, lastAck)
+			d.c.Carry(Load{Decision: discovery.Decision{Over: &frame.Proof{}}, Told: true})
+			if _, err := theirs.Receive(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(taken, func() { theirs.Taken(true) })
+			<-d.c.Settled()
+			if took := time.Since(began); took < want || took > want+10*time.Millisecond {
+				t.Errorf("its answer is taken after %v; it is settled after %v, want %v", taken, took, want)
+			}
+		})
+	}
 }
 
 // TestEachPieceIsAnsweredOnceWhenItIsJudged: what nobody has judged isn't answered, so

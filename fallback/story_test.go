@@ -32,7 +32,7 @@ func TestStoriesRunOverAPathThatSwitchesAtEachFrame(t *testing.T) {
 			}
 		})
 	})
-	if switched < 500 {
+	if switched < 400 {
 		t.Errorf("%d pieces were carried in all", switched)
 	}
 }

@@ -36,6 +36,7 @@ type track struct {
 
 	replies   []frame.Frame
 	replying  bool
+	owed      time.Time // since when there are replies that aren't taken
 	shunUntil time.Time
 }
 
@@ -54,6 +55,7 @@ type result struct {
 	sent    []item
 	decided *discovery.Decision
 	replied bool
+	last    bool // among the replies was the last ack
 	broken  bool // its receiving end has failed
 	err     error
 }
@@ -172,18 +174,6 @@ func (r *run) meet(t *track, of []frame.Candidate) {
 		t.met[c] = true
 	}
 	r.met = r.met || t.direct != nil
-	r.note(t)
-}
-
-// note notes what the other device has taken: what a direct path took that has
-// brought something of the same candidate. Another receiver's path takes nothing
-// of it, but one of a receiver that has ended takes whatever comes.
-func (r *run) note(t *track) {
-	for _, it := range r.items {
-		if _, has := t.has[it.sum]; has && !t.early[it.sum] && t.direct != nil && t.met[it.Candidate()] {
-			r.took[it.sum] = true
-		}
-	}
 }
 
 // reply queues replies for a path; of each kind and candidate the last one.
@@ -191,6 +181,9 @@ func (r *run) note(t *track) {
 func (t *track) reply(frames []frame.Frame) {
 	if t.box != nil {
 		return // a mailbox is told by Settle
+	}
+	if !t.replying && len(t.replies) == 0 {
+		t.owed = time.Now()
 	}
 	for _, f := range frames {
 		same := func(o frame.Frame) bool { return o.Kind() == f.Kind() && o.Candidate() == f.Candidate() }
@@ -208,7 +201,8 @@ func (r *run) respond(t *track) {
 	}
 	frames := t.replies
 	t.replies, t.replying = nil, true
-	r.running.Go(func() { r.bring(result{track: t, replied: true, err: t.path.Send(r.ctx, frames...)}) })
+	last := slices.ContainsFunc(frames, func(f frame.Frame) bool { return f.Kind() == frame.Ack && f.Seq() == frame.LastAck })
+	r.running.Go(func() { r.bring(result{track: t, replied: true, last: last, err: t.path.Send(r.ctx, frames...)}) })
 }
 
 func (r *run) bring(res result) {
@@ -221,6 +215,9 @@ func (r *run) bring(res result) {
 // take notes what became of a piece of work.
 func (r *run) take(res result) {
 	t := res.track
+	if res.last && res.err == nil && t.direct != nil {
+		r.answered = true // who has it may have gone with the path
+	}
 	switch {
 	case !slices.Contains(r.tracks, t):
 		return
@@ -228,7 +225,7 @@ func (r *run) take(res result) {
 		r.drop(t)
 		return
 	case res.replied:
-		t.replying = false
+		t.replying, t.owed = false, time.Now()
 		return
 	case res.errand.decide:
 		t.settling = false
@@ -251,7 +248,6 @@ func (r *run) take(res result) {
 		t.has[it.sum] = time.Now()
 		delete(t.early, it.sum)
 	}
-	r.note(t)
 	if res.decided != nil {
 		t.agrees = res.decided
 		clear(t.failed) // frames may have failed for the lack of it

@@ -60,6 +60,7 @@ type Update struct {
 	Others  int            // a sender: devices that came and were not chosen
 	Stored  bool           // a mailbox has all that there was to send
 	Known   bool           // the share has ended, and the other side or a mailbox knows
+	Answers bool           // a receiver's has ended, and the sender may wait to hear that this device knows
 }
 
 type request struct {
@@ -396,7 +397,8 @@ func (l *Live) save(next machine, from discovery.Path, came []Step) error {
 		r.carried(from.String(), came)
 	}
 	if state.Ended() {
-		r.erase(time.Now(), len(next.outbox()) > 0)
+		_, direct := from.(discovery.Direct)
+		r.erase(time.Now(), len(next.outbox()) > 0 || next.answers() && (direct || r.answers(next)))
 	}
 	l.record = r
 	if !l.saved && (state == share.Opened || state == share.Viewed || state.Ended()) {
@@ -412,7 +414,8 @@ func (l *Live) carry() {
 	d := l.machine.decision()
 	load := fallback.Load{Frames: out, Decision: discovery.Decision{Pinned: d.Pinned, Epoch: d.Epoch, Claim: d.Claim, Closed: d.Closed, Over: d.Over}}
 	if state, _, _ := l.machine.state(); state.Ended() {
-		load.Everywhere, load.Stay = out, !l.sends() // the sender's is the last word of all
+		load.Everywhere, load.Told, load.Stay = out, l.machine.told(), !l.sends() // the sender's is the last word of all
+		load.Answers = l.record.answers(l.machine)
 	}
 	l.first.Store(&out)
 	l.chosen.Store(d.Pinned != frame.Candidate{})
@@ -422,7 +425,7 @@ func (l *Live) carry() {
 
 func (l *Live) update(u Update, from discovery.Path) {
 	u.State, u.Reason, u.Label = l.machine.state()
-	u.Known = l.record.Settled
+	u.Known, u.Answers = l.record.Settled, l.record.answers(l.machine)
 	if from != nil {
 		u.Path = from.String()
 	}

@@ -17,6 +17,8 @@ type machine interface {
 	outbox() []frame.Frame
 	wants() wanted
 	decision() share.Decision
+	told() bool    // the share has ended, and the other side has shown that it needs nothing more
+	answers() bool // it has ended, and the other side may wait for the answer to what it says
 	task() (share.Task, bool)
 	forget() machine
 	marshal() []byte
@@ -35,6 +37,8 @@ func (m senderMachine) left(now share.Time) time.Duration { return m.Left(now) }
 func (m senderMachine) outbox() []frame.Frame             { return m.Outbox() }
 func (m senderMachine) wants() wanted                     { return unacknowledged(m.Outbox()) }
 func (m senderMachine) decision() share.Decision          { return m.Decision() }
+func (m senderMachine) told() bool                        { return m.Told() }
+func (m senderMachine) answers() bool                     { return false }
 func (m senderMachine) task() (share.Task, bool)          { return m.Task() }
 func (m senderMachine) forget() machine                   { return senderMachine{m.Forget()} }
 func (m senderMachine) marshal() []byte                   { return m.Marshal() }
@@ -57,6 +61,8 @@ func (m receiverMachine) wants() wanted {
 	return unacknowledged(m.Outbox())
 }
 func (m receiverMachine) decision() share.Decision { return m.Decision() }
+func (m receiverMachine) told() bool               { return m.Told() }
+func (m receiverMachine) answers() bool            { return m.Answers() }
 func (m receiverMachine) task() (share.Task, bool) { return m.Task() }
 func (m receiverMachine) forget() machine          { return receiverMachine{m.Forget()} }
 func (m receiverMachine) marshal() []byte          { return m.Marshal() }

@@ -137,6 +137,12 @@ func (r *Record) settle(m machine) {
 	r.Machine = m.forget().marshal()
 }
 
+// answers reports whether the sender may wait for an answer on a direct path: it has said
+// its last word by one, and this device can still be found there.
+func (r Record) answers(m machine) bool {
+	return r.Role == discovery.Receiver && !r.Ended.IsZero() && !r.Settled && r.Path != [32]byte{} && m.answers()
+}
+
 func (r *Record) forgetWays() { r.View, r.Topic, r.Path = [32]byte{}, [32]byte{}, [32]byte{} }
 
 // ways is what leads to the other side: the capability with which the share's mailbox
@@ -168,5 +174,5 @@ func (r Record) Waiting() bool {
 		return err != nil
 	}
 	state, _, _ := m.state()
-	return !state.Ended() || len(m.outbox()) > 0 || r.Role == discovery.Sender && m.decision().Over != nil
+	return !state.Ended() || len(m.outbox()) > 0 || r.answers(m) || r.Role == discovery.Sender && m.decision().Over != nil
 }

@@ -8,11 +8,12 @@ import (
 
 // telling returns the replies to an arrival that tell something. An acknowledgement
 // doesn't where the same step has sealed data for its candidate: that counts as much,
-// and goes at the same time. Each that comes costs the other side a save.
+// and goes at the same time. Each that comes costs the other side a save. The last
+// acknowledgement says what no data does.
 func telling(replies, before, after []frame.Frame) []frame.Frame {
 	had, has := written(before), written(after)
 	return slices.DeleteFunc(replies, func(f frame.Frame) bool {
-		return f.Kind() == frame.Ack && has[f.Candidate()] > had[f.Candidate()]
+		return f.Kind() == frame.Ack && f.Seq() != frame.LastAck && has[f.Candidate()] > had[f.Candidate()]
 	})
 }
 

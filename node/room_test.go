@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/share"
 	"github.com/sparekey/sparekey/node/vaulttest"
+	"github.com/sparekey/sparekey/noise/frame"
 )
 
 // inRoom runs two devices in virtual time in one room, without any relay.
@@ -111,11 +114,18 @@ func TestCancelBeforeTheClaimEndsInTheRoomAtOnce(t *testing.T) {
 
 // TestEitherSideCrashesInTheRoomAndTheShareEndsAllTheSame: after each of its states.
 func TestEitherSideCrashesInTheRoomAndTheShareEndsAllTheSame(t *testing.T) {
-	for _, state := range []share.State{share.Claimed, share.Pinned, share.Granted, share.Provisioning, share.Provisioned, share.Done} {
-		t.Run(string(state), func(t *testing.T) {
+	for _, c := range []struct {
+		state share.State
+		sends bool
+	}{
+		{share.Claimed, false}, {share.Pinned, true}, {share.Granted, true}, {share.Provisioning, false}, {share.Provisioned, false},
+		{share.Done, true}, {share.Done, false},
+	} {
+		state := c.state
+		t.Run(fmt.Sprintf("%s, the sender: %v", state, c.sends), func(t *testing.T) {
 			inRoom(t, func(_ *pathtest.Room, alice, bob *party, _, _ *puppet) {
 				p := bob
-				if state == share.Pinned || state == share.Granted || state == share.Done { // with Done its link is forgotten
+				if c.sends {
 					p = alice
 				}
 				killed := &dying{Memory: p.vault, at: state}
@@ -140,6 +150,150 @@ func TestEitherSideCrashesInTheRoomAndTheShareEndsAllTheSame(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhoHasEndedAnswersAfterACrash: each kind of end, where the side that hears of it is
+// killed when it has saved that, and has answered nobody. The other one is alone for a while,
+// and both are settled as soon as it is back.
+func TestWhoHasEndedAnswersAfterACrash(t *testing.T) {
+	never := func(ctx context.Context, _ credential.Turn) (credential.Answer, error) {
+		<-ctx.Done()
+		return credential.Answer{}, ctx.Err()
+	}
+	for name, c := range map[string]struct {
+		ends             share.Event
+		sends            bool // who ends it
+		sender, receiver share.State
+	}{
+		"cancelled": {share.Cancel{}, true, share.Cancelled, share.Cancelled},
+		"declined":  {share.Decline{}, false, share.Declined, share.Declined},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRoom(t, func(_ *pathtest.Room, alice, bob *party, sends, _ *puppet) {
+				sends.send = never
+				ends, hears, state := alice, bob, c.receiver
+				if !c.sends {
+					ends, hears, state = bob, alice, c.sender
+				}
+				hears.Vault = &dying{Memory: hears.vault, at: state}
+				claim(alice, bob)
+				alice.state(share.Pinned)
+				ends.do(c.ends)
+				if err := hears.live.Wait(); !errors.Is(err, errKilled) {
+					t.Fatalf("it was to be killed, but: %v", err)
+				}
+				time.Sleep(30 * time.Second)
+				if r := ends.record(); r.Settled {
+					t.Error("who has ended it is settled, and nobody has answered")
+				}
+				hears.Vault = hears.vault
+				hears.resume()
+				bothEnd(alice, bob, c.sender, c.receiver)
+			})
+		})
+	}
+}
+
+// TestWhoIsNotAskedAgainAfterACrashWaitsForAWhile: the answer had arrived.
+func TestWhoIsNotAskedAgainAfterACrashWaitsForAWhile(t *testing.T) {
+	inRoom(t, func(room *pathtest.Room, alice, bob *party, _, _ *puppet) {
+		bob.Vault = &dying{Memory: bob.vault, at: share.Done}
+		claim(alice, bob)
+		if err := bob.live.Wait(); !errors.Is(err, errKilled) {
+			t.Fatalf("it was to be killed, but: %v", err)
+		}
+		alice.stop()
+		if r := bob.record(); !r.Waiting() || r.Secret != [16]byte{} {
+			t.Errorf("it waits to answer: %v; its secret is %x", r.Waiting(), r.Secret)
+		}
+		bob.Vault = bob.vault
+		began := time.Now()
+		bob.resume()
+		if err := bob.live.Wait(); err != nil {
+			t.Error(err)
+		}
+		if took, r := time.Since(began), bob.record(); took > 15*time.Second || !r.Settled || r.Waiting() || r.Path != [32]byte{} {
+			t.Errorf("it was settled after %v: %v", took, r.Settled)
+		}
+	})
+}
+
+// TestAPathThatSaysItTookTheLastWordSettlesNobody: somebody who has the link stands
+// between two devices, hands on all but the ends, and answers for them. Neither side
+// believes that the other one knows, and both hear of it once they meet.
+func TestAPathThatSaysItTookTheLastWordSettlesNobody(t *testing.T) {
+	never := func(ctx context.Context, _ credential.Turn) (credential.Answer, error) {
+		<-ctx.Done()
+		return credential.Answer{}, ctx.Err()
+	}
+	for name, c := range map[string]struct {
+		ends             func(alice, bob *party)
+		swallows         func(discovery.Role, frame.Frame) bool
+		sender, receiver share.State
+	}{
+		"done": {func(alice, _ *party) { alice.state(share.Done) },
+			func(from discovery.Role, f frame.Frame) bool {
+				return from == discovery.Sender && f.Kind() == frame.Data && f.Seq() > 0
+			},
+			share.Done, share.Done},
+		"cancelled": {func(alice, _ *party) { alice.state(share.Pinned); alice.do(share.Cancel{}) },
+			func(from discovery.Role, f frame.Frame) bool {
+				return from == discovery.Sender && f.Kind() == frame.Data
+			},
+			share.Cancelled, share.Cancelled},
+		"declined": {func(alice, bob *party) { alice.state(share.Pinned); bob.do(share.Decline{}) },
+			func(from discovery.Role, f frame.Frame) bool {
+				return from == discovery.Receiver && f.Kind() == frame.Data && f.Seq() > 1
+			},
+			share.Declined, share.Declined},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRoom(t, func(room *pathtest.Room, alice, bob *party, sends, _ *puppet) {
+				if name != "done" {
+					sends.send = never
+				}
+				room.Shut(true)
+				a, b, leave := between(c.swallows)
+				defer leave()
+				alice.Finders, bob.Finders = append(alice.Finders, several{a}), append(bob.Finders, several{b})
+				claim(alice, bob)
+				c.ends(alice, bob)
+				time.Sleep(time.Minute)
+				for _, p := range []*party{alice, bob} {
+					if r := p.record(); r.Settled {
+						t.Errorf("the %s is settled by a word of the path", r.Role)
+					}
+				}
+				room.Shut(false)
+				bothEnd(alice, bob, c.sender, c.receiver)
+			})
+		})
+	}
+}
+
+// between lays two cables to one who hands on what comes by either, but what it
+// swallows, and says of all that it was taken.
+func between(swallows func(from discovery.Role, f frame.Frame) bool) (sender, receiver discovery.Direct, leave func()) {
+	a, m := pathtest.NewCable("alice's", time.Millisecond).Ends()
+	n, b := pathtest.NewCable("bob's", time.Millisecond).Ends()
+	ctx, cancel := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	hand := func(from discovery.Role, in, out discovery.Direct) {
+		for {
+			frames, err := in.Receive(ctx)
+			if err != nil {
+				return
+			}
+			in.Taken(true)
+			frames = slices.DeleteFunc(slices.Clone(frames), func(f frame.Frame) bool { return swallows(from, f) })
+			if len(frames) > 0 {
+				work.Go(func() { out.Send(ctx, frames...) })
+			}
+		}
+	}
+	work.Go(func() { hand(discovery.Sender, m, n) })
+	work.Go(func() { hand(discovery.Receiver, n, m) })
+	return a, b, func() { cancel(); m.Close(); n.Close(); work.Wait() }
 }
 
 // dying is a vault whose process is killed right behind the save of a state.
@@ -201,14 +355,15 @@ func (f *fullDisk) Save(id string, b []byte) error {
 	return f.Memory.Save(id, b)
 }
 
-// TestShareInTheRoomCostsSevenFrames: offer, handshake and claim, grant, provisioned and
-// done, and an acknowledgement of the grant, which may take its time to be used.
-func TestShareInTheRoomCostsSevenFrames(t *testing.T) {
+// TestShareInTheRoomCostsEightFrames: offer, handshake and claim, grant, provisioned and
+// done, an acknowledgement of the grant, which may take its time to be used, and the last
+// one of all.
+func TestShareInTheRoomCostsEightFrames(t *testing.T) {
 	inRoom(t, func(room *pathtest.Room, alice, bob *party, _, _ *puppet) {
 		alice.Formats, bob.Formats = computed{alice.note}, computed{bob.note}
 		claim(alice, bob)
 		bothEnd(alice, bob, share.Done, share.Done)
-		if n := room.Cables()[0].Sent.Load(); n != 7 {
+		if n := room.Cables()[0].Sent.Load(); n != 8 {
 			t.Errorf("%d frames went through the room", n)
 		}
 	})

@@ -88,7 +88,11 @@ func (a *app) showCommand() *cobra.Command {
 			}
 		}
 		if state, _, _, _ := r.State(); state.Ended() && r.Waiting() {
-			a.data("%-10s  %s", "to do", "the other side doesn't know yet: sparekey resume "+id)
+			what := "the other side doesn't know yet"
+			if state == share.Done && r.Role == discovery.Receiver {
+				what = "the sender may wait to hear that this device knows"
+			}
+			a.data("%-10s  %s", "to do", what+": sparekey resume "+id)
 		}
 		a.emit(e)
 		a.emit(event{Type: "result", ID: id})

@@ -355,7 +355,7 @@ func (d *drive) awaitReceiver(ctx context.Context) error {
 			}
 			d.receiver(u, seen)
 			switch {
-			case u.State == share.Done, u.State.Ended() && u.Known, u.State == share.Unresolved:
+			case u.State == share.Done && !u.Answers, u.State.Ended() && u.Known, u.State == share.Unresolved:
 				return d.received(u, true)
 			case u.State == share.Provisioned && enough == nil:
 				enough = time.After(lastWord)

@@ -192,11 +192,16 @@ func Unanswered(d discovery.Direct) int {
 	return len(e.waiting)
 }
 
+// Close tells the other end, behind what was said before.
 func (e *end) Close() error {
-	e.closeOnce.Do(func() { close(e.closed) })
-	if e.cable.whole() {
-		e.other.goneOnce.Do(func() { close(e.other.gone) })
-	}
+	e.closeOnce.Do(func() {
+		close(e.closed)
+		time.AfterFunc(e.cable.delay+time.Nanosecond, func() {
+			if e.cable.whole() {
+				e.other.goneOnce.Do(func() { close(e.other.gone) })
+			}
+		})
+	})
 	return nil
 }
 

@@ -18,6 +18,11 @@ type log struct {
 	Out     []frame.Frame `cbor:"4,keyasint"` // mine from Acked on
 	Got     uint64        `cbor:"5,keyasint"` // I have read all of the other's below this
 
+	// Once the share has ended, in the place of the keys: see last.go.
+	Last    frame.Frame `cbor:"6,keyasint,omitempty"` // what this side says to whatever still comes
+	Awaited [][32]byte  `cbor:"7,keyasint,omitempty"` // SHA-256 of each frame by which the other side needs no more
+	Told    bool        `cbor:"8,keyasint,omitempty"` // one of them has come
+
 	// early holds bodies that came before their turn. It isn't saved: what has
 	// not been acknowledged comes again.
 	early map[uint64][]byte
@@ -76,6 +81,9 @@ func (l *log) read(f frame.Frame) reading {
 	}
 	if f.Kind() == frame.Ack && acked != f.Seq() {
 		return reading{forged: true}
+	}
+	if f.Kind() == frame.Ack && f.Seq() == frame.LastAck {
+		return reading{} // it has ended, and why comes as data
 	}
 	if acked > l.Next {
 		return reading{ahead: true}

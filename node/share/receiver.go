@@ -211,7 +211,7 @@ func (r *Receiver) shorten(c *cause, left time.Duration) {
 func (r *Receiver) arrived(c *cause, frames []frame.Frame) {
 	for _, f := range frames {
 		if r.State.Ended() || r.Copied {
-			return // the keys are gone; the mailbox shows the proof
+			break
 		}
 		c.frame = f
 		switch f.Kind() {
@@ -225,7 +225,9 @@ func (r *Receiver) arrived(c *cause, frames []frame.Frame) {
 			r.data(c, f)
 		}
 	}
-	r.listen(c)
+	if r.listen(c); r.State.Ended() {
+		r.late(c, frames)
+	}
 }
 
 func (r *Receiver) find(id frame.Candidate) *candidate {
@@ -550,7 +552,8 @@ func (r *Receiver) end(c *cause) {
 	r.Opening, r.Offer = nil, nil
 	for i := range r.Candidates {
 		k := &r.Candidates[i]
-		k.Turn, k.Log.Session, k.Log.early = dialogue{}, noise.Session{Candidate: k.id()}, nil
+		k.Turn = dialogue{}
+		k.Log.end(k.Log.Session.Taken())
 		if r.Proof != nil {
 			k.Log.Out = nil
 		}
@@ -563,7 +566,8 @@ func (r Receiver) Forget() Receiver {
 	n := r.clone()
 	if n.State.Ended() {
 		for i := range n.Candidates {
-			n.Candidates[i].Log.Out = nil
+			l := &n.Candidates[i].Log
+			l.Out, l.Last, l.Awaited = nil, nil, nil
 		}
 	}
 	return n

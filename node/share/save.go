@@ -56,6 +56,11 @@ func (s *Sender) check() error {
 	if !s.Proof.Proves(s.Secrets.ID) {
 		return errProof
 	}
+	for _, f := range s.Parted {
+		if f, err := frame.Parse(f); err != nil || !is(f, frame.Ack, f.Candidate(), frame.LastAck) {
+			return errLog
+		}
+	}
 	pinned := s.Pin != nil
 	switch s.State {
 	case Offered:
@@ -188,6 +193,9 @@ func (l *log) check(first uint64, live bool) error {
 	id, none := l.Session.Candidate, [32]byte{}
 	keyless := l.Session.SealKey == none || l.Session.OpenKey == none || l.Session.Exporter == none
 	if id == (frame.Candidate{}) || live && keyless || l.Next < first || l.Acked > l.Next {
+		return errLog
+	}
+	if l.Last != nil && !is(l.Last, frame.Ack, id, frame.LastAck) {
 		return errLog
 	}
 	if !live && len(l.Out) == 0 {

@@ -26,7 +26,8 @@ type Sender struct {
 	Refused []frame.Candidate `cbor:"12,keyasint"`
 	Others  int               `cbor:"13,keyasint"` // devices that came and were not chosen
 	Copied  bool              `cbor:"14,keyasint"`
-	Free    bool              `cbor:"15,keyasint"` // ended, and nobody is owed anything
+	Free    bool              `cbor:"15,keyasint"`           // ended, and nobody is owed anything
+	Parted  []frame.Frame     `cbor:"16,keyasint,omitempty"` // last acks for candidates that have handed their claims back
 
 	open   []*log        // candidates whose handshake opened and who have not claimed yet
 	stray  []frame.Frame // data of candidates whose handshake hasn't come
@@ -75,7 +76,7 @@ func NewSender(now Time, secrets noise.Secrets, seed [32]byte, preview, opening 
 }
 
 func (s Sender) clone() Sender {
-	s.Offers, s.Refused = slices.Clone(s.Offers), slices.Clone(s.Refused)
+	s.Offers, s.Refused, s.Parted = slices.Clone(s.Offers), slices.Clone(s.Refused), slices.Clone(s.Parted)
 	s.stray, s.closed = slices.Clone(s.stray), slices.Clone(s.closed)
 	s.Turn = s.Turn.clone()
 	if s.Pin != nil {
@@ -150,7 +151,7 @@ func (s Sender) Decision() Decision {
 	if s.Pin != nil {
 		d.Pinned, d.Epoch, d.Claim = s.Candidate(), s.Pin.Epoch, s.Pin.Claim
 	}
-	if s.State.Ended() && (s.Pin == nil || s.Pin.Answered) {
+	if s.State.Ended() && (s.Pin == nil || s.Pin.Answered || s.Pin.Log.Told) {
 		d.Over = &s.Proof
 	}
 	return d
@@ -239,8 +240,12 @@ func (s *Sender) answered(c *cause, e Answered) {
 // arrived takes frames that came in one piece: first each to its log, then
 // what the logs now say, so that a claim taken back in the same piece is seen.
 func (s *Sender) arrived(c *cause, frames []frame.Frame) {
-	if s.State.Ended() || s.Copied {
-		return // the keys are gone; the mailbox shows the proof
+	switch {
+	case s.State.Ended():
+		s.late(c, frames)
+		return
+	case s.Copied:
+		return
 	}
 	for _, f := range frames {
 		switch f.Kind() {
@@ -253,7 +258,9 @@ func (s *Sender) arrived(c *cause, frames []frame.Frame) {
 	for _, l := range slices.Clone(s.open) {
 		s.judge(c, l)
 	}
-	s.listen(c)
+	if s.listen(c); s.State.Ended() {
+		s.late(c, frames) // who has said a last word waits for the answer
+	}
 }
 
 // handshake opens a candidate, or answers one that comes too late.
@@ -271,6 +278,7 @@ func (s *Sender) handshake(c *cause, f frame.Frame) {
 	if err != nil {
 		c.eff.Bad = true
 		s.shut(frame.Shut(id))
+		s.parted(c, id)
 		return
 	}
 	s.spare(id)
@@ -498,6 +506,7 @@ func (s *Sender) reoffer(c *cause) {
 		panic("share: an offer that could be made once can't be made again: " + err.Error())
 	}
 	s.Offers = append(s.Offers, offer)
+	s.part(c)
 	s.Pin, s.Turn = nil, dialogue{State: s.Opening}
 	s.open, s.stray, s.closed = nil, nil, nil
 	c.tell(Notice{Kind: NoticeReleased})
@@ -537,8 +546,7 @@ func (s *Sender) end(c *cause) {
 	s.Offers, s.Preview, s.Opening, s.Turn = nil, nil, nil, dialogue{}
 	s.open, s.stray = nil, nil
 	if s.Pin != nil {
-		s.Pin.Log.Session = noise.Session{Candidate: s.Candidate()}
-		s.Pin.Log.early = nil
+		s.Pin.Log.end(nil)
 	}
 }
 
@@ -549,9 +557,9 @@ func (s *Sender) free(*cause) { s.Free = true }
 func (s Sender) Forget() Sender {
 	n := s.clone()
 	if n.State.Ended() {
-		n.Free = true
+		n.Free, n.Parted = true, nil
 		if n.Pin != nil {
-			n.Pin.Log.Out = nil
+			n.Pin.Log.Out, n.Pin.Log.Last, n.Pin.Log.Awaited = nil, nil, nil
 		}
 	}
 	return n
