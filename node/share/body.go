@@ -2,6 +2,7 @@ package share
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -118,8 +119,11 @@ func pieces(msg []byte, grants bool) []body {
 	}
 }
 
-// clip shortens a text to max bytes without cutting a character.
+// clip makes of what a person or a system says a text that a body and a saved state
+// can hold: UTF-8, else neither the other side nor this device could read it again,
+// of at most max bytes, without cutting a character.
 func clip(s string, max int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
 	for len(s) > max {
 		cut := max
 		for cut > 0 && s[cut]&0xC0 == 0x80 {

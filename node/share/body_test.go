@@ -11,9 +11,12 @@ import (
 	"github.com/sparekey/sparekey/noise"
 )
 
-// TestReasonIsClippedToWholeCharacters: what people say may be of any length.
+// TestReasonIsClippedToWholeCharacters: what people say may be of any length, and of any bytes.
 func TestReasonIsClippedToWholeCharacters(t *testing.T) {
-	for in, want := range map[string]string{"": "", "abc": "abc", "abcdef": "abcde", "abcdé": "abcd", "日本": "日", "\x80\x80\x80\x80\x80\x80": ""} {
+	for in, want := range map[string]string{
+		"": "", "abc": "abc", "abcdef": "abcde", "abcdé": "abcd", "日本": "日",
+		"\xff": "\uFFFD", "a\x80\x80b": "a\uFFFDb", "abc\xff": "abc", "\x80\x80\x80\x80\x80\x80": "\uFFFD",
+	} {
 		if got := clip(in, 5); got != want {
 			t.Errorf("%q is clipped to %q, want %q", in, got, want)
 		}
