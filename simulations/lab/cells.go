@@ -72,6 +72,7 @@ var habits = []*cell{
 	{name: "sender killed mid-share", plan: plan{noRelay: true}, play: asked(killed), want: inTheRoom},
 	{name: "sender killed at the claim", wire: slow, play: killedAtClaim, want: either},
 	{name: "receiver killed mid-share", plan: plan{noRelay: true}, play: asked(receiverKilled), want: inTheRoom},
+	{name: "receiver killed before it answers done", plan: plan{noRelay: true}, wire: slow, play: killedBeforeItAnswers, want: inTheRoom},
 	{name: "sender sleeps mid-share", plan: plan{noRelay: true}, play: sleeps, want: inTheRoom},
 }
 

@@ -25,8 +25,9 @@ type handover struct {
 	link     string
 
 	giver, taker *programs.Process
-	person       *os.File // types at the receiver's terminal
-	way          string   // that the receiver's credential came
+	person       *os.File         // types at the receiver's terminal
+	way          string           // that the receiver's credential came
+	earlier      []programs.Event // what a receiver said that was killed since it came
 }
 
 // share begins a share from one device to the other.

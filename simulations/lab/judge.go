@@ -37,7 +37,7 @@ func (h *handover) judge(want []string) error {
 	if !bytes.Equal(placed, h.content) {
 		return fmt.Errorf("placed was %q, want %q", placed, h.content)
 	}
-	path := carried(h.taker.Events())
+	path := carried(append(h.earlier, h.taker.Events()...))
 	h.way, _, _ = strings.Cut(path, " ")
 	if !slices.Contains(want, h.way) {
 		return fmt.Errorf("it came by %q, want %v", path, want)

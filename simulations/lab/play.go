@@ -284,6 +284,40 @@ func receiverKilled(_ *room, h *handover) error {
 	return steps(h.look, h.viewed)
 }
 
+// killedBeforeItAnswers: the receiver is killed when it has just heard that the sender
+// knows, and what it answers is lost. When it is back the sender asks again and is
+// answered: it isn't left without, as one is that has given up.
+func killedBeforeItAnswers(r *room) error {
+	h, port := r.share(sender, receiver), r.devices[sender].port // where the answer arrives
+	heard := func() error {
+		_, err := h.taker.Said(r.ctx, "share.done")
+		port.Cut()
+		h.taker.Kill()
+		h.earlier = h.taker.Events()
+		return err
+	}
+	back := func() error {
+		err := r.pause(2 * slow.Delay) // until what was under way has got lost
+		port.Mend()
+		return errors.Join(err, h.look())
+	}
+	return steps(h.offer, h.look, h.viewed, h.yes, heard, back, h.finish, h.answered)
+}
+
+// answered wants the sender to have heard that the receiver knows.
+func (h *handover) answered() error {
+	p, err := h.r.start(h.from, nil, "list", "--all")
+	if err != nil {
+		return err
+	}
+	defer p.Kill()
+	stands, err := p.Said(h.r.ctx, "share")
+	if err == nil && !stands.Known {
+		err = errors.New("the sender has gone without the receiver's answer")
+	}
+	return err
+}
+
 // sleeps: the sender's device sleeps while the receiver claims.
 func sleeps(r *room) error {
 	h := r.share(sender, receiver)

@@ -41,6 +41,7 @@ func (d Device) Command(args ...string) *exec.Cmd {
 // An Event is a line of --json, as far as anybody here asks for it.
 type Event struct {
 	Type, ID, State, Reason, Link, Path, Peer, Code, Message string
+	Known                                                    bool // of a share that has ended: the other side or the relay knows
 
 	When time.Time `json:"-"` // it was read
 }
