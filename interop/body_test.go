@@ -2,6 +2,7 @@ package interop
 
 import (
 	"errors"
+	"slices"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -87,12 +88,17 @@ func (b body) used() body {
 	return u
 }
 
-const maxPiece = 61367
-
 // pieces splits a message over bodies.
 func pieces(msg []byte, grants bool) (all []body) {
+	sizes := []int{len(msg)}
+	if len(msg) > 16311 {
+		sizes = slices.Concat(slices.Repeat([]int{4023}, 9), slices.Repeat([]int{16311}, 12))
+	}
 	for {
-		n := min(len(msg), maxPiece)
+		n := min(len(msg), 61367)
+		if len(sizes) > 0 {
+			n, sizes = min(len(msg), sizes[0]), sizes[1:]
+		}
 		all = append(all, body{word: wordMessage, piece: msg[:n], more: n < len(msg), grants: grants})
 		if msg = msg[n:]; len(msg) == 0 {
 			return all

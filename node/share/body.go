@@ -66,9 +66,16 @@ const (
 
 // Bounds of what a dialogue may carry.
 const (
-	maxPiece   = noise.MaxBody - 64 // leaves room for the body's other keys
-	MaxMessage = 1 << 20            // bytes of one message
-	maxInbox   = 64                 // messages waiting for the format
+	maxPiece   = noise.MaxBody - 64         // leaves room for the body's other keys
+	midPiece   = maxPiece - (61440 - 16384) // fills a smaller step of the padding
+	smallPiece = maxPiece - (61440 - 4096)
+
+	// How many of the smaller ones a long message begins with.
+	smallPieces = 9
+	midPieces   = 12
+
+	MaxMessage = 1 << 20 // bytes of one message
+	maxInbox   = 64      // messages waiting for the format
 	maxLabel   = 64
 	maxReason  = 200
 )
@@ -107,16 +114,30 @@ func (b body) used() body {
 	return body{Word: b.Word}
 }
 
-// pieces splits a message over bodies.
+// pieces splits a message over bodies. The first pieces of a long one are small: a
+// relay passes each on when it has all of it, and what comes first over a fresh
+// connection is little, and then more and more.
 func pieces(msg []byte, grants bool) []body {
+	long := len(msg) > midPiece
 	var out []body
 	for {
-		n := min(len(msg), maxPiece)
+		n := min(len(msg), pieceSize(len(out), long))
 		out = append(out, body{Word: wordMessage, Piece: msg[:n], More: n < len(msg), Grants: grants})
 		if msg = msg[n:]; len(msg) == 0 {
 			return out
 		}
 	}
+}
+
+// pieceSize returns how large a message's i-th piece may be.
+func pieceSize(i int, long bool) int {
+	switch {
+	case long && i < smallPieces:
+		return smallPiece
+	case long && i < smallPieces+midPieces:
+		return midPiece
+	}
+	return maxPiece
 }
 
 // clip makes of what a person or a system says a text that a body and a saved state

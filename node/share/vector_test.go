@@ -153,7 +153,7 @@ func makeVectors() vectors {
 	for _, c := range []struct {
 		n      int
 		grants bool
-	}{{0, true}, {1, false}, {61367, true}, {61368, true}, {2 * 61367, false}, {share.MaxMessage, true}} {
+	}{{0, true}, {1, false}, {16311, true}, {16312, true}, {9*4023 + 12*16311, false}, {9*4023 + 12*16311 + 61367 + 1, true}, {share.MaxMessage, true}} {
 		cut := vectorCut{Length: c.n, Grants: c.grants}
 		for _, b := range share.Pieces(make([]byte, c.n), c.grants) {
 			sum := sha256.Sum256(share.EncodeBody(b))
