@@ -40,6 +40,7 @@ type Store interface {
 
 	// Read returns the frames of one side's log of a lane, from seq number
 	// from on, in order, at most a megabyte of them (but at least one if there is one).
+	// All of them are durable.
 	Read(ctx context.Context, id frame.ShareID, lane frame.Candidate, side Side, from uint64) ([]frame.Frame, error)
 
 	// Claims returns what receivers appended on any lane in the order in which

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -444,4 +445,57 @@ func refuses(t *testing.T) {
 		fmt.Println(answered)
 	}
 	os.Exit(3)
+}
+
+// TestAFrameIsReadOnlyOnceItIsOnTheDisk: what a reader has been given is there after
+// any crash. The store's memory has a frame before the disk has it.
+func TestAFrameIsReadOnlyOnceItIsOnTheDisk(t *testing.T) {
+	clock := storetest.NewClock()
+	sh := storetest.NewShare(clock, 1, marker)
+	var held, synced atomic.Bool
+	gate := make(chan struct{})
+	fs := errorfs.Wrap(newMem(t), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		switch op.Kind {
+		case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
+			if held.Load() {
+				<-gate
+			}
+		}
+		return nil
+	}))
+	s := open(t, storeDir, Options{Now: clock.Now, FS: fs})
+	defer s.Shutdown()
+	c, claim := sh.Candidate()
+	if err := errors.Join(s.Create(t.Context(), sh.ID, sh.Mailbox), s.Open(t.Context(), sh.ID, c, claim, sh.Hello(c, marker))); err != nil {
+		t.Fatal(err)
+	}
+	for side, read := range map[relay.Side]func() ([]frame.Frame, error){
+		relay.SenderSide:   func() ([]frame.Frame, error) { return s.Read(t.Context(), sh.ID, c, relay.SenderSide, 0) },
+		relay.ReceiverSide: func() ([]frame.Frame, error) { return s.Claims(t.Context(), sh.ID, 2) },
+	} {
+		seq := map[relay.Side]uint64{relay.SenderSide: 0, relay.ReceiverSide: 2}[side]
+		gate = make(chan struct{})
+		synced.Store(false)
+		held.Store(true)
+		done := make(chan error)
+		go func() {
+			done <- s.Append(t.Context(), sh.ID, c, side, []frame.Frame{sh.Frame(frame.Data, c, seq, marker)})
+		}()
+		until(t, "the store's memory has the frame", func() bool {
+			r, err := s.box(sh.ID)
+			return err == nil && r.Open[c].Logs[side-1].Frames == seq+1
+		})
+		time.AfterFunc(100*time.Millisecond, func() {
+			synced.Store(true)
+			held.Store(false)
+			close(gate)
+		})
+		frames, err := read()
+		if !synced.Load() || len(frames) != 1 || err != nil {
+			t.Errorf("side %d: %d frames, %v, while the disk has it: %v", side, len(frames), err, synced.Load())
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -75,6 +75,7 @@ type Store struct {
 	key     [32]byte
 	watch   relay.Watchers
 	stripes [256]sync.Mutex
+	syncing sync.Map // of names: a channel that is closed when a mailbox's last write is on the disk
 	boxes   atomic.Int64
 	tombs   atomic.Int64
 

@@ -18,6 +18,7 @@ import (
 // becomes of the counts when it is applied.
 type draft struct {
 	*pebble.Batch
+	synced       chan struct{} // closed when it is on the disk
 	boxes, tombs int64
 	erased       int64 // bytes of frames that it erases
 }
@@ -26,7 +27,7 @@ type draft struct {
 // waits for the disk outside of it: the next change of the same mailbox stands
 // behind this one in the log, and both are synced together.
 func (s *Store) write(n name, rule func(*draft) error) error {
-	d := &draft{Batch: s.db.NewBatch()}
+	d := &draft{Batch: s.db.NewBatch(), synced: make(chan struct{})}
 	defer d.Close()
 	if err := s.apply(n, d, rule); err != nil {
 		return err
@@ -34,6 +35,8 @@ func (s *Store) write(n name, rule func(*draft) error) error {
 	if err := d.SyncWait(); err != nil {
 		s.refused(err)
 	}
+	close(d.synced)
+	s.syncing.CompareAndDelete(n, d.synced)
 	fault.Point("disk.commit", "synced")
 	s.soil(d.erased)
 	return nil
@@ -47,6 +50,7 @@ func (s *Store) apply(n name, d *draft, rule func(*draft) error) error {
 		return err
 	}
 	fault.Point("disk.commit", "begin")
+	s.syncing.Store(n, d.synced)
 	if err := s.db.ApplyNoSyncWait(d.Batch, pebble.Sync); err != nil {
 		s.refused(err)
 	}
@@ -54,6 +58,16 @@ func (s *Store) apply(n name, d *draft, rule func(*draft) error) error {
 	s.boxes.Add(d.boxes)
 	s.tombs.Add(d.tombs)
 	return nil
+}
+
+// settled returns frames that were read once they are on the disk: they may have been
+// read before their own write has got there. Writes get there in their order, so the
+// mailbox's last one is waited for, if any is under way.
+func (s *Store) settled(id frame.ShareID, frames []frame.Frame) []frame.Frame {
+	if synced, under := s.syncing.Load(s.name(id)); under && len(frames) > 0 {
+		<-synced.(chan struct{})
+	}
+	return frames
 }
 
 // change applies a rule to a mailbox.
@@ -261,14 +275,14 @@ func (s *Store) Read(_ context.Context, id frame.ShareID, lane frame.Candidate, 
 	for size := 0; from < end && size < relay.PieceSize; from++ {
 		f, err := s.frame(id, relay.Slot{Lane: lane, Side: side, Seq: from})
 		if errors.Is(err, pebble.ErrNotFound) {
-			return out, nil // the lane was erased in between; the next look says so
+			break // the lane was erased in between; the next look says so
 		}
 		if err != nil {
 			return nil, err
 		}
 		out, size = append(out, f), size+len(f)
 	}
-	return out, nil
+	return s.settled(id, out), nil
 }
 
 // Claims implements relay.Store.
@@ -285,7 +299,7 @@ func (s *Store) Claims(_ context.Context, id frame.ShareID, after uint64) ([]fra
 		}
 		out, size = append(out, f), size+len(f)
 	}
-	return out, nil
+	return s.settled(id, out), nil
 }
 
 func (s *Store) claim(id frame.ShareID, number uint64) (frame.Frame, error) {
