@@ -139,7 +139,7 @@ func TestQTA04OneNetworkFillsNoStoreForOthers(t *testing.T) {
 			if c.ends == 507 {
 				return
 			}
-			if got := (visitor{r, "192.0.2.99"}).share("neighbour"); got != 429 {
+			if got, _ := (visitor{r, "192.0.2.99"}).flood(1); got != 429 {
 				t.Errorf("another address of the same network gets %d", got)
 			}
 			for i := range 8 {

@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"context"
+	"io"
 	"strconv"
 
 	"github.com/sparekey/sparekey/fault"
@@ -41,13 +42,14 @@ func (h *Handler) open(x *exchange, claim [32]byte) error {
 	if err != nil {
 		return err
 	}
-	if err := fit(frames, x.lane(), ReceiverSide, 0); err != nil {
+	if _, err := fit(frames, x.lane(), ReceiverSide, 0); err != nil {
 		return err
 	}
 	return h.store.Open(x.r.Context(), x.id(), x.lane(), claim, frames)
 }
 
-// append adds frames to the log of who asks.
+// append adds frames to the log of who asks, as they come: the log's reader has the
+// first before the last is here.
 func (h *Handler) append(x *exchange) error {
 	side, may := Side(x.path.Side), isSender
 	if side == ReceiverSide {
@@ -60,21 +62,46 @@ func (h *Handler) append(x *exchange) error {
 	if side == ReceiverSide && r.heir {
 		return &ClosedError{closing(st, x.lane())}
 	}
-	frames, release, err := h.readFrames(x)
-	defer release()
-	if err != nil {
+	in := h.takeIn(x)
+	defer in.release()
+	for seq := x.path.Seq; ; {
+		frames, end := in.next()
+		if len(frames) > 0 || end == io.EOF && seq == x.path.Seq {
+			if err := h.put(in, side, seq, frames); err != nil {
+				in.rest()
+				return err
+			}
+			seq += uint64(len(frames))
+		}
+		switch {
+		case end == io.EOF:
+			return h.done(x, nil)
+		case end != nil:
+			return end
+		}
+	}
+}
+
+// put stores frames of an append that have come together, up to the first that
+// doesn't belong there.
+func (h *Handler) put(in *intake, side Side, seq uint64, frames []frame.Frame) error {
+	x := in.x
+	n, wrong := fit(frames, x.lane(), side, seq)
+	if n == 0 {
+		return wrong
+	}
+	if err := in.pay(); err != nil {
 		return err
 	}
-	if err := fit(frames, x.lane(), side, x.path.Seq); err != nil {
+	if err := h.store.Append(x.r.Context(), x.id(), x.lane(), side, frames[:n]); err != nil {
 		return err
 	}
-	err = h.store.Append(x.r.Context(), x.id(), x.lane(), side, frames)
-	if err == nil && side == SenderSide {
+	if side == SenderSide {
 		fault.Point("append", "stored-of-sender")
-	} else if err == nil {
+	} else {
 		fault.Point("append", "stored-of-receiver")
 	}
-	return h.done(x, err)
+	return wrong
 }
 
 // log streams one side's log of a lane.

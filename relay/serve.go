@@ -88,6 +88,7 @@ func server(h *Handler) *http.Server {
 		ErrorLog:                     log.New(silence{h}, "", 0),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          256,
+			MaxReadFrameSize:              16 << 10, // read whole before a handler sees any of it; what is appended is to be passed on soon
 			MaxReceiveBufferPerStream:     256 << 10,
 			MaxReceiveBufferPerConnection: 1 << 20,
 			SendPingTimeout:               idleTime / 2, // finds peers that went without a word

@@ -1,12 +1,10 @@
 package relay_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"io"
 	"net"
-	"net/http"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -273,28 +271,4 @@ func TestAStreamNeverShowsWhatAnotherClaimsLaneHolds(t *testing.T) {
 	store.swap.Store(&swap)
 	r.want("something changes", 204, "PUT", c.entry(wire.Sender, 0), s.asSender(), frame.Append(nil, c.data(0)))
 	grants.end("the lane is another's now")
-}
-
-func TestABodyThatEndsTooEarlyIsRefusedAndStoresNothing(t *testing.T) {
-	r := newRig(t)
-	s := r.made("early")
-	c := s.candidate("one")
-	r.claimed(c)
-	conn, err := net.Dial("tcp", r.base[len("http://"):])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	whole := frame.Append(nil, c.data(2), c.data(3))
-	for name, value := range c.holder().header() {
-		whole = append([]byte(name+": "+value[0]+"\r\n\r\n"), whole...)
-	}
-	head := "PUT " + c.entry(wire.Receiver, 2).String() + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
-	conn.Write(append([]byte(head), whole...))
-	conn.(*net.TCPConn).CloseWrite()
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil || resp.StatusCode != 400 {
-		t.Errorf("got %v, %v; want 400", resp, err)
-	}
-	r.open("GET", s.at(wire.Claims).String(), s.asSender(), nil).want("two whole frames of a torn request aren't stored", c.handshake(), c.data(1))
 }

@@ -42,6 +42,7 @@ type call struct {
 	token  [32]byte  // zero: none is shown
 	claim  *[32]byte // the device claim beside the link capability
 	body   []byte
+	frames []frame.Frame       // in the place of a body: each goes out by itself
 	left   func(time.Duration) // told the mailbox's time left when the answer begins; may be nil
 }
 
@@ -217,6 +218,9 @@ func (t *httpTransport) begin(ctx context.Context, c call) (*http.Response, erro
 		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, c.method, t.base+c.path.String()+c.query.String(), bytes.NewReader(c.body))
+	if err == nil && c.frames != nil {
+		carry(req, c.frames)
+	}
 	if err != nil {
 		return nil, &RelayError{Fault: Refused, Host: t.name, What: "has a name that can't be asked", err: err}
 	}
@@ -241,6 +245,24 @@ func (t *httpTransport) begin(ctx context.Context, c call) (*http.Response, erro
 	}
 	defer res.Body.Close()
 	return nil, t.refused(res)
+}
+
+// carry gives a request frames for a body. HTTP/2 sends what a body gives at once in
+// frames of its own, which a relay reads whole: so that it has a frame of ours as soon
+// as it can, each is given by itself.
+func carry(req *http.Request, frames []frame.Frame) {
+	req.ContentLength = 0
+	for _, f := range frames {
+		req.ContentLength += int64(4 + len(f))
+	}
+	req.GetBody = func() (io.ReadCloser, error) {
+		parts := make([]io.Reader, len(frames))
+		for i, f := range frames {
+			parts[i] = bytes.NewReader(frame.Append(nil, f))
+		}
+		return io.NopCloser(io.MultiReader(parts...)), nil
+	}
+	req.Body, _ = req.GetBody()
 }
 
 func left(h http.Header) time.Duration { return seconds(h.Get(wire.HeaderExpires)) }

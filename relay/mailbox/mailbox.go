@@ -317,7 +317,7 @@ func (p *path) append(ctx context.Context, group []frame.Frame) error {
 // put is one request that appends.
 func (p *path) put(ctx context.Context, group []frame.Frame) error {
 	c := p.entry(wire.Entry, group[0])
-	c.method, c.body, c.left = "PUT", frame.Append(nil, group...), p.living
+	c.method, c.frames, c.left = "PUT", group, p.living
 	return p.t.do(ctx, c)
 }
 
