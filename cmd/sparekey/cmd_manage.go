@@ -224,6 +224,10 @@ func (a *app) resumeReceiver(ctx context.Context, dev *node.Device, id string, r
 		return err
 	}
 	if state == share.Provisioning && (f.out != "" || f.force) {
+		if err := a.placeable(*f); err != nil {
+			lock.Release()
+			return err
+		}
 		if r, err = a.retarget(ctx, dev, id, r, f); err != nil {
 			lock.Release()
 			return err

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -76,6 +77,9 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 	}
 	if id != "" && !f.dryRun {
 		return a.resumeReceiver(ctx, dev, id, r, &f)
+	}
+	if err := a.placeable(f); err != nil && !f.dryRun {
+		return err
 	}
 	if id, err = a.vault.NewID(); err != nil {
 		return err
@@ -308,6 +312,16 @@ func (a *app) agree(ctx context.Context, p share.Preview, f receiveFlags) error 
 	return err
 }
 
+// placeable refuses to put a credential where it could not be found again: what is
+// saved of the place is text.
+func (a *app) placeable(f receiveFlags) error {
+	o := a.options(f)
+	if path := first(o.Path, o.Dir); !utf8.ValidString(path) {
+		return usage("the credential can't be put into %q, a path that isn't UTF-8; nothing was used up", path)
+	}
+	return nil
+}
+
 // options says where the credential goes.
 func (a *app) options(f receiveFlags) credential.Options {
 	o := credential.Options{Dir: ".", Force: f.force}
@@ -431,8 +445,10 @@ func receiverEnd(id string, u node.Update) error {
 		return fail(exitTaken, "taken", "it was handed over to another device, or withdrawn by the sender. Nothing was received.", "ask the sender to share it again, with you alone")
 	case share.Cancelled:
 		return fail(exitOver, "cancelled", "the sender cancelled the share"+because+". Nothing was received.", "ask the sender")
-	case share.Declined, share.Relinquished:
-		return fail(exitOver, string(u.State), "the share was "+string(u.State)+" here"+because+". Nothing was received.", "")
+	case share.Declined:
+		return fail(exitOver, "declined", "the share was declined here"+because+". Nothing was received.", "")
+	case share.Relinquished:
+		return fail(exitOver, "relinquished", "the claim was handed back here. Nothing was received.", "to receive it after all: sparekey forget "+id+", and open the link again")
 	case share.Expired:
 		return fail(exitOver, "expired", "the time is up. Nothing was received.", "ask the sender to share it again")
 	case share.Failed:

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -100,6 +101,10 @@ func (a *app) offer(source string, f shareFlags) (node.Offer, error) {
 	if f.link != "https" && f.link != "app" {
 		return node.Offer{}, usage("--link is https or app, not %q", f.link)
 	}
+	life, err := lifeOf(f.expires)
+	if err != nil {
+		return node.Offer{}, err
+	}
 	data, name, mode, err := a.readSource(source)
 	if err != nil {
 		return node.Offer{}, err
@@ -127,9 +132,33 @@ func (a *app) offer(source string, f shareFlags) (node.Offer, error) {
 		return node.Offer{}, err
 	}
 	return node.Offer{
-		Preview: share.Preview{Format: format, Title: first(f.title, name), Note: f.note, Life: uint32(max(f.expires, 0) / time.Second)},
+		Preview: share.Preview{Format: format, Title: first(f.title, titleOf(name)), Note: f.note, Life: life},
 		Opening: opening, Relay: relay, App: f.link == "app", Ways: w,
 	}, nil
+}
+
+// maxLife is how long a share can be received at the most; a day of grace is left to end it.
+const maxLife = 144 * time.Hour
+
+// lifeOf returns a life in seconds. None is made of a time that is over already.
+func lifeOf(d time.Duration) (uint32, error) {
+	if d < time.Second || d > maxLife {
+		return 0, fail(exitUsage, "preview", fmt.Sprintf("a share can be received for a second to 144 hours, not for %v. Nothing was made or sent.", d), "give another --expires")
+	}
+	return uint32(d / time.Second), nil
+}
+
+// maxTitle is how many bytes of a file's name make a title, as many as one may have.
+const maxTitle = 120
+
+// titleOf makes a title of a file's name, which may be longer than that, and of any bytes.
+func titleOf(name string) string {
+	name = strings.ToValidUTF8(name, "\uFFFD")
+	for len(name) > maxTitle {
+		_, last := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-last]
+	}
+	return name
 }
 
 // relayOf returns the relay that a share's link names; none if it goes by no relay.
