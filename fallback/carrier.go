@@ -24,7 +24,7 @@ type Load struct {
 	Frames     []frame.Frame      // what the other side has not acknowledged, in order
 	Everywhere []frame.Frame      // of these, what every path must have too, whichever is better: what ends the share
 	Decision   discovery.Decision // what mailboxes are to agree with
-	Told       bool               // the other side has shown that it needs nothing more of a share that has ended
+	Told       bool               // the share has ended, and the other device has shown that it needs nothing more
 	Stay       bool               // the other side has the last word: be there for what it repeats
 	Answers    bool               // and it may wait, on a direct path, for the answer
 }
@@ -172,7 +172,6 @@ type run struct {
 	running sync.WaitGroup
 
 	given    map[sum]given // the items of the load that a path was given
-	met      bool          // a direct path has brought something that authenticated
 	mailbox  bool          // there has been one
 	ended    time.Time     // when the share had ended; zero: not yet
 	answered bool          // a direct path has taken the last ack that this side gives

@@ -64,7 +64,7 @@ func (t *track) hasAll(items []item) bool {
 //     for a while: its last word may come again;
 //   - who owes an answer stays until a path has taken it, for a while.
 func (r *run) owing(now time.Time) time.Duration {
-	if !r.load.over() || len(r.items) > 0 || r.mailbox && !(r.load.Told && r.met) {
+	if !r.load.over() || len(r.items) > 0 || r.mailbox && !r.load.Told {
 		return time.Hour
 	}
 	left := time.Duration(0)

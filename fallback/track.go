@@ -173,7 +173,6 @@ func (r *run) meet(t *track, of []frame.Candidate) {
 	for _, c := range of {
 		t.met[c] = true
 	}
-	r.met = r.met || t.direct != nil
 }
 
 // reply queues replies for a path; of each kind and candidate the last one.

@@ -398,7 +398,8 @@ func (l *Live) save(next machine, from discovery.Path, came []Step) error {
 	}
 	if state.Ended() {
 		_, direct := from.(discovery.Direct)
-		r.erase(time.Now(), len(next.outbox()) > 0 || next.answers() && (direct || r.answers(next)))
+		r.Answers = r.Answers || direct && next.answers()
+		r.erase(time.Now(), len(next.outbox()) > 0 || !l.sends() && r.owes(next))
 	}
 	l.record = r
 	if !l.saved && (state == share.Opened || state == share.Viewed || state.Ended()) {
@@ -414,8 +415,9 @@ func (l *Live) carry() {
 	d := l.machine.decision()
 	load := fallback.Load{Frames: out, Decision: discovery.Decision{Pinned: d.Pinned, Epoch: d.Epoch, Claim: d.Claim, Closed: d.Closed, Over: d.Over}}
 	if state, _, _ := l.machine.state(); state.Ended() {
-		load.Everywhere, load.Told, load.Stay = out, l.machine.told(), !l.sends() // the sender's is the last word of all
+		load.Everywhere, load.Stay = out, !l.sends() // the sender's is the last word of all
 		load.Answers = l.record.answers(l.machine)
+		load.Told = l.machine.told() || load.Answers
 	}
 	l.first.Store(&out)
 	l.chosen.Store(d.Pinned != frame.Candidate{})

@@ -17,7 +17,7 @@ type machine interface {
 	outbox() []frame.Frame
 	wants() wanted
 	decision() share.Decision
-	told() bool    // the share has ended, and the other side has shown that it needs nothing more
+	told() bool    // the share has ended, and the other side has shown since that it needs nothing more
 	answers() bool // it has ended, and the other side may wait for the answer to what it says
 	task() (share.Task, bool)
 	forget() machine

@@ -34,6 +34,7 @@ type Record struct {
 	Steps    []Step         `cbor:"17,keyasint,omitempty"` // which step came by which path
 	Topic    [32]byte       `cbor:"18,keyasint"`           // likewise: what the other device is found under on direct paths,
 	Path     [32]byte       `cbor:"19,keyasint"`           // and what these are proved with
+	Answers  bool           `cbor:"20,keyasint,omitempty"` // a receiver's: it has heard the end on a direct path, where the sender may wait for its answer
 }
 
 const recordVersion = 1
@@ -132,16 +133,20 @@ func (r *Record) erase(now time.Time, owes bool) {
 // settle forgets the rest: nobody is owed anything more, so neither the capabilities
 // nor the frames that said it are of use.
 func (r *Record) settle(m machine) {
-	r.Settled, r.Token = true, [32]byte{}
+	r.Settled, r.Answers, r.Token = true, false, [32]byte{}
 	r.forgetWays()
 	r.Machine = m.forget().marshal()
 }
 
-// answers reports whether the sender may wait for an answer on a direct path: it has said
-// its last word by one, and this device can still be found there.
-func (r Record) answers(m machine) bool {
-	return r.Role == discovery.Receiver && !r.Ended.IsZero() && !r.Settled && r.Path != [32]byte{} && m.answers()
+// owes reports whether an ended share still has something to say: its last word, an answer,
+// or to a mailbox that it is over. The mailbox of one that is done the sender deletes.
+func (r Record) owes(m machine) bool {
+	state, _, _ := m.state()
+	return len(m.outbox()) > 0 || r.answers(m) || m.decision().Over != nil && (r.Role == discovery.Sender || state != share.Done)
 }
+
+// answers reports whether the sender may wait for this receiver's answer.
+func (r Record) answers(m machine) bool { return r.Answers && !r.Settled && m.answers() }
 
 func (r *Record) forgetWays() { r.View, r.Topic, r.Path = [32]byte{}, [32]byte{}, [32]byte{} }
 
@@ -174,5 +179,5 @@ func (r Record) Waiting() bool {
 		return err != nil
 	}
 	state, _, _ := m.state()
-	return !state.Ended() || len(m.outbox()) > 0 || r.answers(m) || r.Role == discovery.Sender && m.decision().Over != nil
+	return !state.Ended() || r.owes(m)
 }

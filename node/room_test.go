@@ -218,6 +218,50 @@ func TestWhoIsNotAskedAgainAfterACrashWaitsForAWhile(t *testing.T) {
 	})
 }
 
+// TestAtAMailboxNobodyWaitsForAReceiverThatWasKilled: the mailbox has what there was to
+// say. One that nobody else deletes the receiver deletes when it is back.
+func TestAtAMailboxNobodyWaitsForAReceiverThatWasKilled(t *testing.T) {
+	never := func(ctx context.Context, _ credential.Turn) (credential.Answer, error) {
+		<-ctx.Done()
+		return credential.Answer{}, ctx.Err()
+	}
+	for _, state := range []share.State{share.Done, share.Cancelled} {
+		t.Run(string(state), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				mailbox := pathtest.NewMailbox(time.Millisecond)
+				alice, bob := newParty(t), newParty(t)
+				alice.Finders, bob.Finders = []discovery.Finder{mailbox}, []discovery.Finder{mailbox}
+				bob.Vault = &dying{Memory: bob.vault, at: state}
+				if state == share.Cancelled {
+					alice.Formats = &puppet{note: alice.note, send: never}
+				}
+				offer := alice.offer("https://relay.example", "the key")
+				alice.start(offer)
+				bob.claim(offer)
+				if state == share.Cancelled {
+					alice.state(share.Pinned)
+					alice.do(share.Cancel{})
+				}
+				began := time.Now()
+				if err := alice.live.Wait(); err != nil || time.Since(began) > time.Second {
+					t.Errorf("the sender is settled after %v: %v", time.Since(began), err)
+				}
+				if err := bob.live.Wait(); !errors.Is(err, errKilled) {
+					t.Fatalf("it was to be killed, but: %v", err)
+				}
+				if bob.record().Waiting() {
+					bob.Vault = bob.vault
+					bob.resume()
+					bob.live.Wait()
+				}
+				if !mailbox.Over() || bob.record().Waiting() {
+					t.Errorf("the mailbox is deleted: %v; the receiver waits: %v", mailbox.Over(), bob.record().Waiting())
+				}
+			})
+		})
+	}
+}
+
 // TestAPathThatSaysItTookTheLastWordSettlesNobody: somebody who has the link stands
 // between two devices, hands on all but the ends, and answers for them. Neither side
 // believes that the other one knows, and both hear of it once they meet.

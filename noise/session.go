@@ -81,8 +81,8 @@ func sealable(k frame.Kind, seq, ack uint64, body []byte) bool {
 	return false
 }
 
-// LastAck returns the frame by which this side says that it has ended and needs
-// nothing more of what the other side has written or may write. It is always the same
+// LastAck returns the frame by which this side says that it is done with the candidate,
+// and needs nothing more of what the other side has written or may write. It is always the same
 // bytes, so both sides can keep what they need of it when they erase the keys: this one
 // the frame, to say it again, and the other one its hash, to know it by. An erased
 // session has none.

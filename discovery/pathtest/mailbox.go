@@ -113,7 +113,7 @@ func (s *slot) Send(ctx context.Context, frames ...frame.Frame) error {
 
 func (s *slot) Settle(ctx context.Context, d discovery.Decision) error {
 	if err := s.reach(ctx); err != nil {
-		if s.m.ended() && d.Over != nil {
+		if s.m.Over() && d.Over != nil {
 			return nil
 		}
 		return err
@@ -127,7 +127,8 @@ func (s *slot) Settle(ctx context.Context, d discovery.Decision) error {
 	return nil
 }
 
-func (m *Mailbox) ended() bool {
+// Over reports whether a side has deleted the mailbox.
+func (m *Mailbox) Over() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.over != nil

@@ -108,11 +108,11 @@ func (r *Receiver) late(c *cause, frames []frame.Frame) {
 	}
 }
 
-// Told reports whether the sender needs nothing more of this share, as it has shown: by
-// its end, or after this side's.
+// Told reports whether the sender has shown, after this side's end, that it needs nothing
+// more of the share.
 func (r Receiver) Told() bool {
 	pending := func(k candidate) bool { return !k.Taken && !k.Log.Told }
-	return r.State.Ended() && (r.Proof != nil || !slices.ContainsFunc(r.Candidates, pending))
+	return r.State.Ended() && !slices.ContainsFunc(r.Candidates, pending)
 }
 
 // Answers reports whether the sender may wait to hear that this side needs no more.

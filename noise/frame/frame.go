@@ -16,7 +16,7 @@
 //	kind 2 handshake  seq 0: a receiver's first frame
 //	kind 3 data       seq from 1 for a receiver, from 0 for a sender
 //	kind 4 ack        seq is the count of frames received, or LastAck: who sends it
-//	                  has ended, and needs no more; never at a mailbox
+//	                  is done with the candidate; never at a mailbox
 //	kind 5 taken      seq 0: this candidate was not chosen. Without a sealed
 //	                  part (17 bytes) it is a shut, which no device judges: it
 //	                  frees a mailbox's lane that the sender couldn't open, and
