@@ -79,7 +79,7 @@ func (l *LAN) open() (*quicpath.Socket, *beacon.Beacon, error) {
 // while a path is needed: a receiver until it has one; a sender, whom a receiver
 // looks for, once it has chosen one or has more to send than its offer, and has no
 // path. It is silent until then. Either asks, too, while it waits in vain for what the
-// other alone can give (Meeting.Waits). It implements discovery.Finder.
+// other alone can give (Meeting.Waits), or is asked for in vain. It implements discovery.Finder.
 func (l *LAN) Find(ctx context.Context, m discovery.Meeting, found func(discovery.Path)) error {
 	socket, beacon, err := l.open()
 	if err != nil {

@@ -215,8 +215,9 @@ func asksForItsReceiver(t *testing.T, m discovery.Meeting) {
 	carries(t, sender.path(t), (<-found).(discovery.Direct), data)
 }
 
-// LAN-03: a sender that waits for its receiver is silent.
-func TestLAN03ASenderWithNothingButItsOfferAsksForNobody(t *testing.T) {
+// LAN-03: a sender that waits for its receiver is silent, whatever else is asked and
+// answered in the room.
+func TestLAN03ASenderThatNobodyAsksForAsksForNobody(t *testing.T) {
 	if !alone(t) {
 		return
 	}
@@ -227,14 +228,54 @@ func TestLAN03ASenderWithNothingButItsOfferAsksForNobody(t *testing.T) {
 		asked <- struct{}{}
 		return nil
 	})()
-	sender, receiver := enter(t, discovery.Sender, offer), enter(t, discovery.Receiver)
-	sender.path(t) // by now it would have asked
-	receiver.path(t)
+	enter(t, discovery.Sender, offer)
+	other := lan.TagOf([32]byte{9}, discovery.Receiver).String()
+	again := make(chan struct{}, 100)
+	defer air.Answer(other, func(net.Interface) []byte {
+		again <- struct{}{}
+		return nil
+	})()
+	asks(t, air, other)
+	for start := time.Now(); time.Since(start) < 2*time.Second; { // an asked sender would ask after one
+		within(t, again, "a question for another share")
+	}
 	select {
 	case <-asked:
 		t.Error("it has asked")
 	default:
 	}
+}
+
+// Whom a firewall keeps from coming in asks and isn't reached by who hears of it: so who
+// is asked in vain asks, too, and dials.
+func TestASenderThatIsAskedInVainDialsItsReceiver(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	socket, err := quicpath.Listen(quicpath.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	tag := lan.TagOf([32]byte{1}, discovery.Receiver)
+	found := make(chan discovery.Path, 16)
+	defer socket.Serve(quicpath.Share{Own: tag, Key: [32]byte{2}, Role: discovery.Receiver}, func(p discovery.Path) { found <- p })()
+	air := beacon.New(beacon.Config{})
+	defer air.Close()
+	defer air.Answer(tag.String(), func(net.Interface) []byte {
+		return lan.TextOf([32]byte{1}, [32]byte{2}, discovery.Receiver, netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), socket.Port()))
+	})()
+	sender := enter(t, discovery.Sender, offer)
+	asks(t, air, lan.TagOf([32]byte{1}, discovery.Sender).String())
+	carries(t, sender.path(t), within(t, found, "the sender").(discovery.Direct), data)
+}
+
+// asks asks for a tag until the test ends, and dials nobody.
+func asks(t *testing.T, air *beacon.Beacon, tag string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var asking sync.WaitGroup
+	asking.Go(func() { air.Ask(ctx, tag, func([]byte, net.Interface, netip.Addr) {}) })
+	t.Cleanup(func() { cancel(); asking.Wait() })
 }
 
 // LAN-01: who answers for a share it doesn't know costs nothing but the answer; an

@@ -38,6 +38,12 @@ const (
 	maxRecent   = 64
 	maxRecentOf = 8 // by the word of one address: as many as a text holds
 
+	// Who is asked and gets no path may be behind a firewall that lets nobody in: it asks,
+	// too, and then either may open the connection. An asker that gets through is there much
+	// sooner than after a second; one that doesn't asks again at least every 17.
+	comesWithin = time.Second
+	asksWithin  = 20 * time.Second
+
 	// Who looks again for what it had found asks at once, but each time later: a path
 	// that somebody makes and ends again and again has nobody ask without end.
 	firstPause   = time.Second
@@ -59,6 +65,9 @@ type search struct {
 	mu     sync.Mutex
 	live   map[*given]bool            // paths that were given away and are not closed
 	recent map[netip.AddrPort]dialled // addresses that rest
+	asked  time.Time                  // since when the other side has asked, and not come; zero: it hasn't
+	heard  time.Time                  // when it asked last
+	came   time.Time                  // when there was a path last
 	pause  time.Duration              // between the last beginning of asking and the next, at least
 	next   time.Time                  // when asking may begin again
 }
@@ -86,6 +95,7 @@ func (s *search) run(ctx context.Context) error {
 	stopServing := s.socket.Serve(s.share(), s.come)
 	defer stopServing()
 	stopAnswering := s.beacon.Answer(own.tag.String(), func(ifi net.Interface) []byte {
+		s.question(time.Now())
 		text, err := own.seal(s.lan.config.Rand, addresses(ifi, s.socket.Port()))
 		if err != nil {
 			return nil // no answer
@@ -118,23 +128,59 @@ func (s *search) due(now time.Time) time.Duration {
 		defer s.mu.Unlock()
 		return s.next.Sub(now)
 	}
+	next := look
 	if waits := s.waits(); waits > 0 {
-		return max(min(look, answerWithin-waits), time.Millisecond)
+		next = min(next, answerWithin-waits)
 	}
-	return look
+	if since := s.askedInVain(now); since > 0 {
+		next = min(next, comesWithin-since)
+	}
+	return max(next, time.Millisecond)
+}
+
+// question notes that somebody has asked for this side.
+func (s *search) question(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.came) < comesWithin {
+		return // it was under way when the path came
+	}
+	if s.asked.IsZero() || now.Sub(s.heard) > asksWithin {
+		s.asked = now
+		s.change()
+	}
+	s.heard = now
+}
+
+// askedInVain returns for how long somebody has asked for this side, and not come; 0:
+// nobody has.
+func (s *search) askedInVain(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asked.IsZero() || now.Sub(s.heard) > asksWithin {
+		return 0
+	}
+	return max(now.Sub(s.asked), 1)
+}
+
+// lacks reports whether the paths there are won't do: what this side waits for doesn't
+// come by them, or the other side asks for it in vain.
+func (s *search) lacks() bool {
+	return s.waits() >= answerWithin || s.askedInVain(time.Now()) >= comesWithin
 }
 
 // needsPath reports whether to ask. A waiting sender has an offer and nothing else. One
 // that has chosen a receiver may have nothing to say just now, as after a crash; but the
-// receiver may yet take the path that has died for one that lives. Who has a path needs
-// another where nothing comes of it.
+// receiver may yet take the path that has died for one that lives.
 func (s *search) needsPath() bool {
 	s.mu.Lock()
 	live := len(s.live)
 	s.mu.Unlock()
 	switch m := s.meeting; {
+	case s.lacks():
+		return true
 	case live > 0:
-		return s.waits() >= answerWithin
+		return false
 	case m.Role == discovery.Receiver, m.Chosen != nil && m.Chosen():
 		return true
 	}
@@ -332,7 +378,7 @@ func (s *search) come(p discovery.Path) {
 // reports whether it is of use. One path is enough, if it bears; and one to a device,
 // until it has had time to.
 func (s *search) give(p discovery.Path, addresses []netip.AddrPort) bool {
-	enough := s.waits() < answerWithin
+	enough := !s.lacks()
 	s.mu.Lock()
 	for g := range s.live {
 		if enough || time.Since(g.since) < answerWithin && slices.Contains(addresses, g.Remote()) {
@@ -350,6 +396,7 @@ func (s *search) give(p discovery.Path, addresses []netip.AddrPort) bool {
 func (s *search) hold(p discovery.Path) *given {
 	g := &given{p.(quicpath.Path), s, time.Now()}
 	s.live[g] = true
+	s.asked, s.came = time.Time{}, g.since
 	return g
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sparekey/sparekey/discovery"
 	"github.com/sparekey/sparekey/discovery/lan/quicpath"
+	"github.com/sparekey/sparekey/noise/frame"
 )
 
 // LAN-01: a path that somebody makes and ends again and again has nobody ask without end.
@@ -96,6 +97,50 @@ func TestWhoWaitsTakesOnePathToADeviceAndMoreWhereNothingComesOfIt(t *testing.T)
 		check("when something has", theirs, false)
 		check("when something has", others, false)
 	})
+}
+
+// LAN-03: who is asked once and found, or by somebody who has left, asks for nobody.
+func TestLAN03WhoIsAskedAsksOnlyWhileSomebodyAsksInVain(t *testing.T) {
+	for name, c := range map[string]struct {
+		then func(s *search)
+		want bool
+	}{
+		"the asker has not had time to come": {func(s *search) { time.Sleep(comesWithin - 1) }, false},
+		"it has had time, and not come":      {func(s *search) { time.Sleep(comesWithin) }, true},
+		"it has left":                        {func(s *search) { time.Sleep(asksWithin + 1) }, false},
+		"it goes on asking": {func(s *search) {
+			for range 10 {
+				time.Sleep(15 * time.Second)
+				s.question(time.Now())
+			}
+		}, true},
+		"it comes, and another question of its does after it": {func(s *search) {
+			s.come(standing{})
+			s.question(time.Now())
+			time.Sleep(comesWithin)
+		}, false},
+		"it has come, and asks again": {func(s *search) {
+			s.come(standing{})
+			time.Sleep(comesWithin)
+			s.question(time.Now())
+			time.Sleep(comesWithin)
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSearch()
+				s.meeting.Role, s.meeting.First = discovery.Sender, func() []frame.Frame { return nil }
+				s.question(time.Now())
+				c.then(s)
+				if got := s.needsPath(); got != c.want {
+					t.Errorf("it asks: %v, want %v", got, c.want)
+				}
+				if got := s.due(time.Now()) <= 0; got != c.want {
+					t.Errorf("it is due: %v, want %v", got, c.want)
+				}
+			})
+		})
+	}
 }
 
 // A standing path is at an address, and does nothing.

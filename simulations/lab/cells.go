@@ -35,6 +35,9 @@ var obstacles = []*cell{
 	{name: "multicast blocked", bar: bar(wire.NoMulticast), want: byRelay},
 	{name: "UDP blocked", bar: bar(wire.NoUDP), want: byRelay},
 	{name: "client isolation", bar: func(r *room) []wire.Rule { return []wire.Rule{wire.Isolate(r.router)} }, want: byRelay},
+	{name: "sender behind a firewall", plan: plan{noRelay: true}, bar: firewall(sender), want: inTheRoom},
+	{name: "receiver behind a firewall", plan: plan{noRelay: true}, bar: firewall(receiver), want: inTheRoom},
+	{name: "both behind firewalls", plan: plan{noRelay: true}, bar: firewall(sender, receiver), want: inTheRoom},
 	{name: "delay 25 ms", plan: plan{noRelay: true}, wire: wire.Link{Delay: 25 * time.Millisecond}, want: inTheRoom},
 	{name: "loss 10 %", plan: plan{noRelay: true}, wire: wire.Link{Loss: 0.1}, want: inTheRoom},
 	{name: "loss, reordering, duplication", plan: plan{noRelay: true}, wire: rough, want: inTheRoom},
@@ -84,6 +87,17 @@ var (
 // bar returns rules that are the same in every room.
 func bar(rules ...wire.Rule) func(*room) []wire.Rule {
 	return func(*room) []wire.Rule { return rules }
+}
+
+// firewall has devices let in only what they asked for, and what mDNS says to all.
+func firewall(who ...int) func(*room) []wire.Rule {
+	return func(r *room) []wire.Rule {
+		var behind []*wire.Station
+		for _, i := range who {
+			behind = append(behind, r.devices[i].Station)
+		}
+		return []wire.Rule{wire.Firewall(behind...)}
+	}
 }
 
 // noRouter keeps all back that goes to the router or comes from it.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -166,6 +167,8 @@ func TestRulesKeepBackWhatTheyNameAndNothingElse(t *testing.T) {
 	}
 	kept("no datagram", NoUDP, b, b.LocalAddr())
 	kept("none to a group", NoMulticast, group, toGroup)
+	kept("none that wasn't asked for", Firewall(p.st[1]), b, b.LocalAddr())
+	kept("none to a group from any port", Firewall(p.st[1]), group, toGroup)
 	other, err := NewStation("router")
 	if err != nil {
 		t.Fatal(err)
@@ -177,15 +180,48 @@ func TestRulesKeepBackWhatTheyNameAndNothingElse(t *testing.T) {
 	comes(t, a, b, b.LocalAddr(), "to the router, not to a group")
 }
 
+// TestFirewallLetsInAnswersAndWhatMDNSSaysToAll, also where both are behind one: what
+// the one has sent in vain lets the other's in.
+func TestFirewallLetsInAnswersAndWhatMDNSSaysToAll(t *testing.T) {
+	p := newPair(t)
+	p.s.Bar(Firewall(p.st[0], p.st[1]))
+	a, b := p.listen(t, 0, "udp4", pairAddrs[0]+":0"), p.listen(t, 1, "udp4", pairAddrs[1]+":0")
+	sent := p.s.Record()
+	a.WriteTo([]byte("in vain"), b.LocalAddr())
+	waitFor(t, sent, "in vain")
+	comes(t, b, a, a.LocalAddr(), "from where it was sent to")
+	comes(t, a, b, b.LocalAddr(), "an answer")
+
+	var all *net.UDPConn
+	err := p.st[1].Do(func() error {
+		i, err := net.InterfaceByName("eth0")
+		if err == nil {
+			all, err = net.ListenMulticastUDP("udp4", i, &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353})
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	comes(t, p.listen(t, 0, "udp4", pairAddrs[0]+":5353"), all, &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353}, "to all")
+}
+
+// passed reports whether a recording has a datagram that carries a word.
+func passed(r *Recording, word string) bool {
+	return slices.ContainsFunc(r.Frames(), func(f Frame) bool {
+		d, ok := f.UDP()
+		return ok && string(d.Payload) == word
+	})
+}
+
 // waitFor waits until a recording has a frame that ends with a word.
 func waitFor(t *testing.T, r *Recording, word string) {
 	t.Helper()
 	defer r.Stop()
 	for start := time.Now(); time.Since(start) < patience; time.Sleep(time.Millisecond) {
-		for _, f := range r.Frames() {
-			if d, ok := f.UDP(); ok && string(d.Payload) == word {
-				return
-			}
+		if passed(r, word) {
+			return
 		}
 	}
 	t.Fatalf("%q was not sent", word)

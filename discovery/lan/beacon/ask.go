@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // Asking doesn't use the library's Query, for five reasons, each seen:
@@ -34,13 +36,20 @@ type answer struct {
 // link-local), one after the other; the same again only in answer to another
 // question. Anybody can have sent it.
 //
-// It asks at once, and then after about 1 s, 2 s, 4 s, 8 s and every 15 s.
+// It asks at once, and then after about 1 s, 2 s, 4 s, 8 s and every 15 s. The first
+// question wants an answer to this device alone; those after it are asked in both ways
+// that RFC 6762 knows, for a firewall may let in only what is sent to the group, and
+// only from its port.
 func (b *Beacon) Ask(ctx context.Context, tag string, heard func(text []byte, ifi net.Interface, from netip.Addr)) error {
 	name, err := nameOf(tag)
 	if err != nil {
 		return err
 	}
-	question, err := packQuestion(name)
+	alone, err := packQuestion(name, dnsmessage.ClassINET|unicast)
+	if err != nil {
+		return err
+	}
+	all, err := packQuestion(name, dnsmessage.ClassINET)
 	if err != nil {
 		return err
 	}
@@ -50,14 +59,20 @@ func (b *Beacon) Ask(ctx context.Context, tag string, heard func(text []byte, if
 		return ErrClosed
 	}
 	defer b.need(0, -1)
-	return a.run(ctx, b.gone, func() { b.put(question) }, heard)
+	return a.run(ctx, b.gone, func(again bool) {
+		b.put(alone, false)
+		if again {
+			b.put(all, true)
+		}
+	}, heard)
 }
 
-// run asks and hands over what is heard, until ctx ends or the Beacon is gone.
-func (a *asker) run(ctx context.Context, gone <-chan struct{}, ask func(), heard func([]byte, net.Interface, netip.Addr)) error {
+// run asks and hands over what is heard, until ctx ends or the Beacon is gone. Ask is told
+// whether it asks again what it has asked before, and nothing has changed since.
+func (a *asker) run(ctx context.Context, gone <-chan struct{}, ask func(again bool), heard func([]byte, net.Interface, netip.Addr)) error {
 	for wait := firstWait; ; wait = min(2*wait, longestWait) {
 		a.renew()
-		ask()
+		ask(wait > firstWait)
 		again, err := a.listen(ctx, gone, jitter(wait), heard)
 		if err != nil || ctx.Err() != nil {
 			return err
@@ -82,8 +97,8 @@ const (
 // jitter draws a time near d, never shorter.
 func jitter(d time.Duration) time.Duration { return d + rand.N(d/8) }
 
-// put sends a question everywhere.
-func (b *Beacon) put(question []byte) {
+// put sends a question everywhere: from the group's port, or from one of our own.
+func (b *Beacon) put(question []byte, fromGroup bool) {
 	b.mu.Lock()
 	var ears []*ear
 	for _, s := range b.stations {
@@ -91,6 +106,9 @@ func (b *Beacon) put(question []byte) {
 	}
 	b.mu.Unlock()
 	for _, e := range ears {
+		if e.ofGroup != fromGroup {
+			continue
+		}
 		if err := e.ask(question); err != nil {
 			b.log.Debug("mDNS: a question can't be sent", "interface", e.ifi.Name, "err", err)
 		}

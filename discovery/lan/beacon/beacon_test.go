@@ -12,6 +12,7 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/net/bpf"
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 func TestInterfacesWorthAskingOnAreChosen(t *testing.T) {
@@ -81,7 +82,7 @@ func TestAskingGoesOnEverMoreRarelyAndAnewWhenSomethingChanged(t *testing.T) {
 		asked := make(chan time.Time, 10)
 		ended := make(chan error, 1)
 		go func() {
-			ended <- a.run(ctx, nil, func() { asked <- time.Now() }, nil)
+			ended <- a.run(ctx, nil, func(bool) { asked <- time.Now() }, nil)
 		}()
 		within := func(from, to time.Duration) { // since the last question
 			t.Helper()
@@ -157,7 +158,7 @@ func TestBudgetHoldsFewCauses(t *testing.T) {
 
 // TestOnlyOurMessagesPassTheFilter runs the filter's program on packets.
 func TestOnlyOurMessagesPassTheFilter(t *testing.T) {
-	question, err := packQuestion("_abcdefghijklmno._udp.local.")
+	question, err := packQuestion("_abcdefghijklmno._udp.local.", dnsmessage.ClassINET|unicast)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +166,7 @@ func TestOnlyOurMessagesPassTheFilter(t *testing.T) {
 	m.Response, m.Authoritative = true, true
 	z := new(zone)
 	z.add("_abcdefghijklmno._udp.local.", func(net.Interface) []byte { return []byte("hello") })
-	m.Answer = newView(z, net.Interface{}).Records(dns.Question{Name: "_abcdefghijklmno._udp.local.", Qtype: dns.TypeTXT, Qclass: dns.ClassINET})
+	m.Answer = newView(z, net.Interface{}).Records(dns.Question{Name: "_abcdefghijklmno._udp.local.", Qtype: dns.TypeTXT, Qclass: dns.ClassINET | unicast})
 	answer, err := m.Pack()
 	if err != nil {
 		t.Fatal(err)
@@ -224,7 +225,7 @@ func FuzzParseAnswer(f *testing.F) {
 	z.add("_abcdefghijklmno._udp.local.", func(net.Interface) []byte { return []byte("hello\x00\\\xff") })
 	m := new(dns.Msg)
 	m.Response = true
-	m.Answer = newView(z, net.Interface{}).Records(dns.Question{Name: "_ABCDEFGHIJKLMNO._udp.local.", Qtype: dns.TypeTXT, Qclass: dns.ClassINET})
+	m.Answer = newView(z, net.Interface{}).Records(dns.Question{Name: "_ABCDEFGHIJKLMNO._udp.local.", Qtype: dns.TypeTXT, Qclass: dns.ClassINET | unicast})
 	b, err := m.Pack()
 	if err != nil {
 		f.Fatal(err)

@@ -34,12 +34,14 @@ func familyOf(c *net.UDPConn) family {
 }
 
 // An ear is a socket that questions go out of and answers come back to, of all
-// who ask on one interface by one IP version.
+// who ask on one interface by one IP version: to us alone, at a port of our own, or to
+// the group.
 type ear struct {
-	family family
-	ifi    net.Interface
-	conn   *net.UDPConn
-	to     netip.AddrPort
+	family  family
+	ofGroup bool
+	ifi     net.Interface
+	conn    *net.UDPConn
+	to      netip.AddrPort
 
 	ctx  context.Context // ends with close
 	stop context.CancelFunc
@@ -60,23 +62,38 @@ const (
 	sendPatience    = 200 * time.Millisecond
 )
 
-func openEar(f family, ifi net.Interface, tell func(name string, a answer)) (*ear, error) {
-	conn, err := net.ListenUDP(f.network, nil)
+func openEar(f family, ofGroup bool, ifi net.Interface, tell func(name string, a answer)) (*ear, error) {
+	conn, err := bindEar(f, ofGroup, ifi)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(aim(conn, f, ifi), confine(conn, ifi), stay(conn), sift(conn, answers)); err != nil {
+	kind := answers
+	kind.toGroup = ofGroup
+	if err := errors.Join(aim(conn, f, ifi), confine(conn, ifi), stay(conn), sift(conn, kind)); err != nil {
 		conn.Close()
 		return nil, err
 	}
-	to := f.group
-	if to.Is6() {
-		to = to.WithZone(ifi.Name)
-	}
-	e := &ear{family: f, ifi: ifi, conn: conn, to: netip.AddrPortFrom(to, mdnsPort), done: make(chan struct{})}
+	e := &ear{family: f, ofGroup: ofGroup, ifi: ifi, conn: conn, to: f.at(ifi), done: make(chan struct{})}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	go e.listen(tell)
 	return e, nil
+}
+
+// bindEar opens the socket. The group's port is shared with whoever else has it.
+func bindEar(f family, ofGroup bool, ifi net.Interface) (*net.UDPConn, error) {
+	if ofGroup {
+		return net.ListenMulticastUDP(f.network, &ifi, &net.UDPAddr{IP: f.group.AsSlice(), Port: mdnsPort})
+	}
+	return net.ListenUDP(f.network, nil)
+}
+
+// at is where a family's mDNS is on an interface.
+func (f family) at(ifi net.Interface) netip.AddrPort {
+	group := f.group
+	if group.Is6() {
+		group = group.WithZone(ifi.Name)
+	}
+	return netip.AddrPortFrom(group, mdnsPort)
 }
 
 // aim has multicast leave by the interface, whatever the routes say, and come

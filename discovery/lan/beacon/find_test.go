@@ -3,6 +3,7 @@
 package beacon
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -101,6 +102,7 @@ func TestPortIsShared(t *testing.T) {
 	for _, name := range []string{"_first._tcp.local.", "_" + tag1 + "._udp.local.", "_second._tcp.local."} {
 		m := new(dns.Msg)
 		m.SetQuestion(name, dns.TypeANY)
+		m.Question[0].Qclass |= unicast
 		q, err := m.Pack()
 		if err != nil {
 			t.Fatal(err)
@@ -273,4 +275,44 @@ func TestWireThatLostTheQuestionIsAskedAgain(t *testing.T) {
 	bob.weigh() // it has begun to ask
 	w.Set(wire.Link{Repeat: 1, Jitter: 20 * time.Millisecond, Seed: 7})
 	bob.hears(tag1, "hello")
+}
+
+// TestAskerWhoseFirewallLetsInTheGroupAloneHears, and is heard by one who has the same.
+func TestAskerWhoseFirewallLetsInTheGroupAloneHears(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		behind []int
+	}{{"who asks", []int{1}}, {"who answers", []int{0}}, {"both", []int{0, 1}}} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := wire.NewSwitch()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { s.Close() })
+			var stations, behind []*wire.Station
+			for _, name := range []string{"alice", "bob"} {
+				st, err := wire.NewStation(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { st.Close() })
+				if _, err := s.Plug(st, "eth0"); err != nil {
+					t.Fatal(err)
+				}
+				if err := st.IP(fmt.Sprintf("addr add 10.0.0.%d/24 dev eth0", 1+len(stations))); err != nil {
+					t.Fatal(err)
+				}
+				stations = append(stations, st)
+			}
+			for _, i := range c.behind {
+				behind = append(behind, stations[i])
+			}
+			s.Bar(wire.Firewall(behind...))
+			alice, bob := startDevice(t, "alice", stations[0].Start), startDevice(t, "bob", stations[1].Start)
+			alice.answer(tag1, "hello")
+			bob.tell("ask", tag1)
+			bob.hears(tag1, "hello")
+			bob.hears(tag1, "hello") // by the other IP version
+		})
+	}
 }

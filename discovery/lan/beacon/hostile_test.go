@@ -45,7 +45,7 @@ func answerOf(t *testing.T, tag, text string) []byte {
 
 func questionOf(t *testing.T, tag string) []byte {
 	t.Helper()
-	b, err := packQuestion("_" + tag + "._udp.local.")
+	b, err := packQuestion("_"+tag+"._udp.local.", dnsmessage.ClassINET|unicast)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,6 +177,33 @@ func TestManyQuestionsMakeFewAnswers(t *testing.T) {
 	most := tagAnswersAtOnce + int(tagAnswersPerSec*time.Since(begin).Seconds()) + 1
 	if n := answersIn(all); n > most {
 		t.Errorf("%d questions made %d answers, want at most %d", questionsIn(all), n, most)
+	}
+}
+
+// TestGroupIsAnsweredOnceASecond, however many ask: what goes there goes to everybody.
+func TestGroupIsAnsweredOnceASecond(t *testing.T) {
+	r := newRoom(t, "switch")
+	a, m := r.host(v4only), r.host(v4only)
+	a.plug("eth0", "switch", "10.0.0.1/24")
+	m.plug("eth0", "switch", "10.0.0.3/24")
+	m.ip(nil, "route add 224.0.0.0/4 dev eth0")
+	w := r.tap(a.ports["eth0"])
+	alice := a.start("alice")
+	alice.answer(tag1, "hello")
+	begin := time.Now()
+	question, err := packQuestion("_"+tag1+"._udp.local.", dnsmessage.ClassINET)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repeat(t, m.socket(mdnsPort), group, 1000, func(int) []byte { return question })
+	all := w.await("1000 questions and three answers", func(all []datagram) bool { return questionsIn(all) >= 1000 && answersIn(all) >= 3 })
+	if n, most := answersIn(all), 1+int(time.Since(begin).Seconds()*groupAnswersPerSec); n > most {
+		t.Errorf("%d questions made %d answers, want at most %d", questionsIn(all), n, most)
+	}
+	for _, d := range all {
+		if d.answers() && (d.dst != mdnsPort || d.ttl != 1) {
+			t.Errorf("an answer went to port %d with TTL %d: %q", d.dst, d.ttl, d.payload)
+		}
 	}
 }
 

@@ -6,16 +6,34 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// packQuestion is the message that asks for a name.
-func packQuestion(name string) ([]byte, error) {
+// unicast is the bit of a question's class that says: answer me alone (RFC 6762,
+// section 5.4).
+const unicast = 1 << 15
+
+// packQuestion is the message that asks for a name: class is ClassINET, with the
+// unicast bit or without.
+func packQuestion(name string, class dnsmessage.Class) ([]byte, error) {
 	n, err := dnsmessage.NewName(name)
 	if err != nil {
 		return nil, err
 	}
-	const unicast = 1 << 15 // RFC 6762, section 5.4: answer me alone
-	m := dnsmessage.Message{Questions: []dnsmessage.Question{
-		{Name: n, Type: dnsmessage.TypeTXT, Class: dnsmessage.ClassINET | unicast},
-	}}
+	m := dnsmessage.Message{Questions: []dnsmessage.Question{{Name: n, Type: dnsmessage.TypeTXT, Class: class}}}
+	return m.Pack()
+}
+
+// packAnswer is the message that answers the group for a name.
+func packAnswer(name string, text []byte) ([]byte, error) {
+	n, err := dnsmessage.NewName(name)
+	if err != nil {
+		return nil, err
+	}
+	m := dnsmessage.Message{
+		Header: dnsmessage.Header{Response: true, Authoritative: true},
+		Answers: []dnsmessage.Resource{{
+			Header: dnsmessage.ResourceHeader{Name: n, Class: dnsmessage.ClassINET, TTL: answerTTL},
+			Body:   &dnsmessage.TXTResource{TXT: []string{string(text)}},
+		}},
+	}
 	return m.Pack()
 }
 

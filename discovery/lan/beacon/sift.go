@@ -21,7 +21,7 @@ type kind struct {
 // group can't come from elsewhere.
 var (
 	questions = kind{0xFA0F, 0x0000, 1 << 16, true} // QR, opcode, TC and RCODE all zero; one question
-	answers   = kind{0xF80F, 0x8000, 1, false}      // QR one, opcode and RCODE zero; one answer
+	answers   = kind{0xF80F, 0x8000, 1, false}      // QR one, opcode and RCODE zero; one answer; to the group where an ear is of it
 )
 
 // sift has the system drop, for a socket, all but messages of one kind whose

@@ -13,7 +13,7 @@ import (
 )
 
 // A station is what a Beacon has on one interface: a server for both IP
-// versions while it answers, an ear each while it asks. Its Beacon's lock
+// versions while it answers, two ears each while it asks. Its Beacon's lock
 // guards it.
 type station struct {
 	place
@@ -72,13 +72,14 @@ func (s *station) serve() error {
 	}
 	conns, err := sockets(server)
 	for _, c := range conns {
-		err = errors.Join(err, confine(c, s.ifi), stay(c), sift(c, questions))
+		err = errors.Join(err, aim(c, familyOf(c), s.ifi), confine(c, s.ifi), stay(c), sift(c, questions))
 	}
 	if err != nil {
 		v.close()
 		server.Shutdown()
 		return err
 	}
+	v.conns.Store(&conns)
 	s.server, s.view = server, v
 	// The library says nothing when it gets one IP version's port and not the other's.
 	s.half = s.v4 && !speaks(conns, ipv4Family) || s.v6 && !speaks(conns, ipv6Family)
@@ -133,13 +134,14 @@ func stay(c *net.UDPConn) error {
 func (s *station) listen() error {
 	var errs []error
 	for _, v := range []struct {
-		speaks bool
-		family family
-	}{{s.v4, ipv4Family}, {s.v6, ipv6Family}} {
-		if !v.speaks || s.hasEar(v.family) {
+		speaks  bool
+		family  family
+		ofGroup bool
+	}{{s.v4, ipv4Family, false}, {s.v6, ipv6Family, false}, {s.v4, ipv4Family, true}, {s.v6, ipv6Family, true}} {
+		if !v.speaks || s.hasEar(v.family, v.ofGroup) {
 			continue
 		}
-		e, err := openEar(v.family, s.ifi, s.b.asked.tell)
+		e, err := openEar(v.family, v.ofGroup, s.ifi, s.b.asked.tell)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -149,8 +151,8 @@ func (s *station) listen() error {
 	return errors.Join(errs...)
 }
 
-func (s *station) hasEar(f family) bool {
-	return slices.ContainsFunc(s.ears, func(e *ear) bool { return e.family == f })
+func (s *station) hasEar(f family, ofGroup bool) bool {
+	return slices.ContainsFunc(s.ears, func(e *ear) bool { return e.family == f && e.ofGroup == ofGroup })
 }
 
 func (s *station) unlisten() {

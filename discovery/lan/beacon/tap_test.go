@@ -103,7 +103,7 @@ func udpOf(frame []byte) (d datagram, ok bool) {
 // questionsIn and answersIn count what passed.
 func questionsIn(all []datagram) (n int) {
 	for _, d := range all {
-		if d.dst == mdnsPort {
+		if d.dst == mdnsPort && !d.answers() {
 			n++
 		}
 	}
@@ -112,9 +112,12 @@ func questionsIn(all []datagram) (n int) {
 
 func answersIn(all []datagram) (n int) {
 	for _, d := range all {
-		if d.src == mdnsPort {
+		if d.src == mdnsPort && d.answers() {
 			n++
 		}
 	}
 	return n
 }
+
+// answers reports whether a message is an answer (RFC 1035, section 4.1.1: QR).
+func (d datagram) answers() bool { return len(d.payload) > 2 && d.payload[2]&0x80 != 0 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -19,8 +20,9 @@ type zone struct {
 
 // An entry is one tag that is answered for.
 type entry struct {
-	text   func(net.Interface) []byte
-	budget budget[int] // of answers, by the interface's number
+	text    func(net.Interface) []byte
+	budget  budget[int] // of answers, by the interface's number
+	toGroup budget[int] // of those to the group
 }
 
 // What answering may cost. An answer is at most six times as long as its
@@ -35,11 +37,19 @@ const (
 	questionsAtOnce  = 4096
 	questionsPerSec  = 20_000 // looking at one costs some 4 µs
 	answerTTL        = 1      // second: there is nothing to keep
-	maxText          = 255    // one string of a TXT record (RFC 1035, section 3.3)
+
+	// What goes to the group goes to everybody in the room: once a second (RFC 6762,
+	// section 6). Who asked meanwhile has heard it too.
+	groupAnswersPerSec = 1
+	maxText            = 255 // one string of a TXT record (RFC 1035, section 3.3)
 )
 
 func (z *zone) add(name string, text func(net.Interface) []byte) (remove func()) {
-	e := &entry{text: text, budget: budget[int]{perSecond: tagAnswersPerSec, atOnce: tagAnswersAtOnce, causes: 2 * maxPlaces}}
+	e := &entry{
+		text:    text,
+		budget:  budget[int]{perSecond: tagAnswersPerSec, atOnce: tagAnswersAtOnce, causes: 2 * maxPlaces},
+		toGroup: budget[int]{perSecond: groupAnswersPerSec, atOnce: 1, causes: 2 * maxPlaces},
+	}
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if z.names == nil {
@@ -71,6 +81,7 @@ type view struct {
 	questions *rate.Limiter
 	answers   *rate.Limiter
 	closed    chan struct{}
+	conns     atomic.Pointer[[]*net.UDPConn] // the server's, once it is known to have them
 }
 
 func newView(z *zone, ifi net.Interface) *view {
@@ -85,12 +96,12 @@ func newView(z *zone, ifi net.Interface) *view {
 
 func (v *view) close() { close(v.closed) }
 
-// Records answers one question, with one record or none.
+// Records answers one question, with one record or none. What is to be answered to the
+// group it answers itself: the library sends every answer to who asked.
 func (v *view) Records(q dns.Question) []dns.RR {
 	if !v.pace(1) {
 		return nil
 	}
-	const unicast = 1 << 15 // RFC 6762, section 5.4
 	if q.Qclass&^unicast != dns.ClassINET || q.Qtype != dns.TypeTXT && q.Qtype != dns.TypeANY {
 		return nil
 	}
@@ -103,11 +114,29 @@ func (v *view) Records(q dns.Question) []dns.RR {
 	if len(text) == 0 || len(text) > maxText {
 		return nil
 	}
+	if q.Qclass&unicast == 0 {
+		if e.toGroup.allow(v.ifi.Index) {
+			v.tellAll(name, text)
+		}
+		return nil
+	}
 	// A dns.TXT would read backslashes in the text; this record takes bytes.
 	return []dns.RR{&dns.RFC3597{
 		Hdr:   dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: answerTTL},
 		Rdata: hex.EncodeToString(append([]byte{byte(len(text))}, text...)),
 	}}
+}
+
+// tellAll answers the group, by both IP versions: who asks by one, asks by the other.
+func (v *view) tellAll(name string, text []byte) {
+	message, err := packAnswer(name, text)
+	conns := v.conns.Load()
+	if err != nil || conns == nil {
+		return // it is asked again
+	}
+	for _, c := range *conns {
+		c.WriteToUDPAddrPort(message, familyOf(c).at(v.ifi)) // it may get lost anywhere
+	}
 }
 
 // pace waits until n more of the server's work may be done. It reports false if
