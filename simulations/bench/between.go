@@ -11,7 +11,7 @@ var between = map[string]string{
 	"share 100 kB https, fixed": processes,
 	"room share 1 kB, fixed":    processes + "; and the key agreements of QUIC's handshake and of the session, one after the other",
 	"share 100 kB http":         slowStart,
-	"share 100 kB https":        slowStart,
+	"share 100 kB https":        slowStart + "; and TLS's own round trip",
 
 	"append to peer":                        "the way through the store: Pebble's commit pipeline hands a batch to a goroutine that syncs, and wakes the request and then the reader",
 	"relay creates, 256 clients":            "the disk: a create writes 3 kB, and one group after the other waits for its sync",
@@ -27,5 +27,5 @@ var between = map[string]string{
 
 const (
 	processes = "two programs started in a row, each of which faults in its pages and reads its vault, and the saves in a row that a crash must not be able to undo"
-	slowStart = "TCP's slow start, twice: 133 kB don't fit the first windows, neither on the sender's connection nor on the receiver's, and the relay passes an append on when it has all of it"
+	slowStart = "TCP's slow start: 133 kB are four flights, three round trips more than one that fits the first window, to the relay and on to the receiver at once; a kernel that paces (BBR) spreads each flight"
 )
