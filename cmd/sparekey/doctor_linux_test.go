@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"github.com/sparekey/sparekey/simulations/programs"
+	"github.com/sparekey/sparekey/simulations/wire"
 )
 
 // An examination is what sparekey doctor said.
@@ -50,6 +52,12 @@ func examine(t *testing.T, network, home string, env []string, args ...string) *
 	if exit != nil && len(exit.Stderr) > 0 {
 		t.Fatalf("%s (on Debian, iproute2 has ip)", exit.Stderr)
 	}
+	return examined(t, c, out)
+}
+
+// examined reads what doctor said and how it ended.
+func examined(t *testing.T, c *exec.Cmd, out []byte) *examination {
+	t.Helper()
 	e := &examination{t: t, exit: c.ProcessState.ExitCode(), text: string(out)}
 	for line := range bytes.Lines(out) {
 		var one event
@@ -141,6 +149,42 @@ func TestDoctorTellsWhatIsMissingInTheRoom(t *testing.T) {
 			e.ends(c.exit, c.word)
 		})
 	}
+}
+
+// TestDoctorTellsOfAProgramThatKeepsMDNSsPortToItself, which no firewall is to blame for.
+func TestDoctorTellsOfAProgramThatKeepsMDNSsPortToItself(t *testing.T) {
+	t.Parallel()
+	st, err := wire.NewStation("device")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	for _, words := range []string{"link add room type veth peer name wall", "addr add 10.0.0.1/24 dev room", "link set room up", "link set wall up"} {
+		if err := st.IP(words); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var kept [2]net.PacketConn
+	if err := st.Do(func() (err error) {
+		if kept[0], err = net.ListenPacket("udp4", ":5353"); err == nil {
+			kept[1], err = net.ListenPacket("udp6", ":5353")
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer kept[0].Close()
+	defer kept[1].Close()
+	c := exec.Command(filepath.Join(bin, "sparekey"), "doctor", "--json", "--home", filepath.Join(t.TempDir(), "home"), "--config", os.DevNull, "--paths", "lan")
+	var out bytes.Buffer
+	c.Stdout = &out
+	if err := st.Start(c); err != nil {
+		t.Fatal(err)
+	}
+	c.Wait() // how it ends is looked at below
+	e := examined(t, c, out.Bytes())
+	e.finds(trouble, "multicast", "room", "another program keeps UDP port 5353 to itself")
+	e.ends(exitNoPath, "no_path")
 }
 
 // A here is a host that is this machine.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sparekey/sparekey/discovery/lan/beacon"
@@ -54,7 +55,7 @@ func lookAround(ctx context.Context, w ways) (r roomFindings) {
 	both.Go(func() { arrived = loopDatagrams(ctx, nics) })
 	both.Wait()
 	for _, n := range nics {
-		h, d := hearing(n, heard), arriving(n, arrived)
+		h, d := hearing(n, heard, keptPort(n)), arriving(n, arrived)
 		if h.check != "" {
 			r.all = append(r.all, h)
 		}
@@ -172,9 +173,27 @@ func randomTag() string {
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
 }
 
+// keptPort tries to open mDNS's port as an answer needs it, and reports whether another
+// program keeps it to itself.
+func keptPort(n nic) bool {
+	for _, v := range n.voices() {
+		network, group := "udp4", net.IPv4(224, 0, 0, 251)
+		if v.six {
+			network, group = "udp6", net.ParseIP("ff02::fb")
+		}
+		c, err := net.ListenMulticastUDP(network, &n.Interface, &net.UDPAddr{IP: group, Port: 5353})
+		if err == nil {
+			c.Close()
+		} else if errors.Is(err, syscall.EADDRINUSE) {
+			return true
+		}
+	}
+	return false
+}
+
 // hearing tells whether an interface hears itself by mDNS; nothing of one that is
-// without multicast.
-func hearing(n nic, heard map[voice]bool) finding {
+// without multicast. kept says that another program keeps the port to itself.
+func hearing(n nic, heard map[voice]bool, kept bool) finding {
 	f := finding{check: "multicast", subject: n.Name}
 	var yes, no []string
 	for _, v := range n.voices() {
@@ -192,6 +211,10 @@ func hearing(n nic, heard map[voice]bool) finding {
 	case len(yes) == 0:
 		f.state, f.what = trouble, "doesn't hear itself by "+strings.Join(no, " or ")
 		f.fix = "let UDP port 5353 in and out in this device's firewall, to and from the local network"
+		if kept {
+			f.what += ": another program keeps UDP port 5353 to itself, so that nobody can find this device"
+			f.fix = "end that program, or have it share the port, as programs that speak mDNS do"
+		}
 	default: // one is enough
 		f.state, f.what = works, fmt.Sprintf("hears itself by %s, and not by %s", strings.Join(yes, " and "), strings.Join(no, " and "))
 	}
