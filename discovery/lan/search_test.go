@@ -17,7 +17,7 @@ func TestLAN01WhoLosesPathsAgainAndAgainAsksEverLater(t *testing.T) {
 		s := newSearch()
 		for _, want := range []time.Duration{1, 2, 4, 8, 15, 15} {
 			s.begin(time.Now())
-			if got := s.next.Sub(time.Now()); got != want*time.Second {
+			if got := time.Until(s.next); got != want*time.Second {
 				t.Errorf("it would ask again in %v, want %v", got, want*time.Second)
 			}
 		}
