@@ -120,7 +120,7 @@ func (s *service) run(ctx context.Context) (err error) {
 		scheme = "http"
 	}
 	fmt.Fprintf(s.stderr, "sparekey-relay: serving %s://%s\n", scheme, l.Addr())
-	return relay.Serve(ctx, l, tlsConfig, h)
+	return relay.Serve(ctx, boundedTo(l, connections()), tlsConfig, h)
 }
 
 // tls returns the TLS configuration, nil for plain HTTP where that is allowed.

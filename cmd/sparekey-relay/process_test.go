@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,8 +47,14 @@ type process struct {
 // start starts a relay on a folder, and waits until it serves.
 func start(t *testing.T, data string, flags ...string) *process {
 	t.Helper()
-	args := append([]string{"serve", "--plain-http", "--listen", "127.0.0.1:0", "--data", data}, flags...)
-	p := &process{t: t, cmd: exec.Command(relayBinary, args...), log: new(strings.Builder), end: make(chan struct{})}
+	return startBy(t, nil, data, flags...)
+}
+
+// startBy does so by a command that is given the relay's own.
+func startBy(t *testing.T, by []string, data string, flags ...string) *process {
+	t.Helper()
+	args := slices.Concat(by, []string{relayBinary, "serve", "--plain-http", "--listen", "127.0.0.1:0", "--data", data}, flags)
+	p := &process{t: t, cmd: exec.Command(args[0], args[1:]...), log: new(strings.Builder), end: make(chan struct{})}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
