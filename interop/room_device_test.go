@@ -48,15 +48,10 @@ func (d *device) enter(in func(func() error) error) error {
 		if d.cards, err = cards(); err != nil {
 			return err
 		}
-		udp, err := openQUIC()
-		if err != nil {
+		if d.transport, d.port, err = openTransport(); err != nil {
 			return err
 		}
-		d.port = uint16(udp.LocalAddr().(*net.UDPAddr).Port)
-		d.transport = &quic.Transport{
-			Conn: udp, ConnectionIDLength: 8, DisableVersionNegotiationPackets: true,
-			VerifySourceAddress: func(net.Addr) bool { return d.unproven.Load() >= 16 },
-		}
+		d.transport.VerifySourceAddress = func(net.Addr) bool { return d.unproven.Load() >= 16 }
 		if d.asking, err = openSockets(d.cards, false); err != nil {
 			return err
 		}
@@ -123,7 +118,7 @@ func (d *device) seek(ctx context.Context) {
 // hears hears answers on a socket.
 func (d *device) hears(s socket) {
 	for p, err := s.read(); err == nil; p, err = s.read() {
-		if text, ok := answered(p.b, d.keys.tag(d.role.other()).name()); ok {
+		if text, ok := textOf(p.b, d.keys.tag(d.role.other()).name()); ok {
 			d.heard(d.ctx, text, p)
 		}
 	}

@@ -28,8 +28,8 @@ func packQuestion(name string) []byte {
 
 const unicastWanted = 1 << 15
 
-// asked reports whether a message is nothing but that question; its id is for the answer.
-func asked(b []byte, name string) (id uint16, ok bool) {
+// isQuestion reports whether a message is nothing but that question; its id is for the answer.
+func isQuestion(b []byte, name string) (id uint16, ok bool) {
 	var m dnsmessage.Message
 	if len(b) > 500 || m.Unpack(b) != nil || m.Response || len(m.Questions) != 1 || len(m.Answers)+len(m.Authorities)+len(m.Additionals) > 0 {
 		return 0, false
@@ -50,8 +50,8 @@ func packAnswer(id uint16, name string, text []byte) []byte {
 	return must(m.Pack())
 }
 
-// answered returns the text for a name in a message.
-func answered(b []byte, name string) (text []byte, ok bool) {
+// textOf returns the text for a name in a message.
+func textOf(b []byte, name string) (text []byte, ok bool) {
 	var m dnsmessage.Message
 	if m.Unpack(b) != nil || !m.Response || len(m.Questions) > 0 || len(m.Answers) != 1 || m.Answers[0].Header.Name.String() != name {
 		return nil, false
@@ -72,7 +72,7 @@ func answerer(s socket, name string, text func(by int) []byte) {
 		if err != nil {
 			return
 		}
-		id, ok := asked(p.b, name)
+		id, ok := isQuestion(p.b, name)
 		if !ok || !p.grouped {
 			continue
 		}

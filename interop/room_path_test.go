@@ -50,6 +50,16 @@ func quicConfig(dials bool) *quic.Config {
 	return c
 }
 
+// openTransport opens the one socket for listening and dialling.
+func openTransport() (*quic.Transport, uint16, error) {
+	udp, err := openQUIC()
+	if err != nil {
+		return nil, 0, err
+	}
+	t := &quic.Transport{Conn: udp, ConnectionIDLength: 8, DisableVersionNegotiationPackets: true}
+	return t, uint16(udp.LocalAddr().(*net.UDPAddr).Port), nil
+}
+
 // dialling is TLS of who dials a tag.
 func dialling(t tag) *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{t.String()}, InsecureSkipVerify: true} // the proof is what counts
@@ -149,7 +159,7 @@ func dials(ctx context.Context, conn *quic.Conn, k linkKeys, own role) (*path, [
 	if _, err := first.Write(k.proof(dialled, own, exporter(conn))); err != nil {
 		return nil, nil, err
 	}
-	first.Close()
+	first.Close() // fails if the listener wants no more already
 	counted := &io.LimitedReader{R: first, N: maxFirst + 4}
 	frames, err := readPiece(counted)
 	if err := errors.Join(err, ends(first)); err != nil {
@@ -169,10 +179,10 @@ func listens(ctx context.Context, conn *quic.Conn, k linkKeys, own role, frames 
 		return nil, err
 	}
 	first.Close()
+	defer first.CancelRead(0) // nothing more is looked at
 	theirs := make([]byte, 32)
 	first.SetReadDeadline(deadline(ctx))
-	_, err = io.ReadFull(first, theirs)
-	if err := errors.Join(err, ends(first)); err != nil || !hmac.Equal(theirs, k.proof(dialled, own.other(), exporter(conn))) {
+	if _, err := io.ReadFull(first, theirs); err != nil || !hmac.Equal(theirs, k.proof(dialled, own.other(), exporter(conn))) {
 		return nil, breaks(conn, errProof, "the dialler's proof is wrong")
 	}
 	return &path{conn: conn}, nil
@@ -201,9 +211,8 @@ func (p *path) send(ctx context.Context, frames ...frame) (taken bool, err error
 	if _, err := s.Write(appendPiece(nil, frames...)); err != nil {
 		return false, err
 	}
-	if taken, err = readAnswer(s); err == nil {
-		err = ends(s)
-	}
+	taken, err = readAnswer(s)
+	s.CancelRead(0) // nothing more is looked at
 	if err != nil && ctx.Err() == nil {
 		err = breaks(p.conn, errPage, fmt.Sprintf("no answer: %v", err))
 	}
@@ -212,7 +221,7 @@ func (p *path) send(ctx context.Context, frames ...frame) (taken bool, err error
 
 // receive gives what comes to take, piece by piece, and answers it, until the path ends.
 func (p *path) receive(ctx context.Context, take func([]frame) bool) error {
-	for reset := 0; reset < 64; {
+	for reset := 0; reset <= 64; {
 		s, err := p.conn.AcceptStream(ctx)
 		if err != nil {
 			return err
@@ -242,7 +251,7 @@ func (p *path) receive(ctx context.Context, take func([]frame) bool) error {
 			}
 		})
 	}
-	return breaks(p.conn, errPage, "64 pieces in a row were given up")
+	return breaks(p.conn, errPage, "more than 64 pieces in a row were given up")
 }
 
 // close closes the path once the answers have arrived, or after a second.

@@ -20,6 +20,7 @@ type room struct {
 	ctx          context.Context
 	dir          string
 	inside       *wire.Switch
+	record       *wire.Recording // of all that is sent in it
 	ours, theirs *wire.Station
 	real         programs.Device
 }
@@ -41,8 +42,8 @@ func newRoom(t *testing.T, kind roomKind) *room {
 	r.inside, err = wire.NewSwitch()
 	r.ok(err, "a switch is made")
 	t.Cleanup(func() { r.inside.Close() })
-	record := r.inside.Record()
-	t.Cleanup(func() { r.tells(record) })
+	r.record = r.inside.Record()
+	t.Cleanup(r.tells)
 	r.ours = r.station(kind, "ours", "192.0.2.11/24")
 	r.theirs = r.station(kind, "theirs", "192.0.2.12/24")
 	r.real = programs.Device{Bin: bin, Home: filepath.Join(r.dir, "vault"), User: r.dir, Out: r.dir}
@@ -50,11 +51,11 @@ func newRoom(t *testing.T, kind roomKind) *room {
 }
 
 // tells what was on the wire, if the test has failed.
-func (r *room) tells(record *wire.Recording) {
+func (r *room) tells() {
 	if !r.t.Failed() {
 		return
 	}
-	for i, f := range record.Frames() {
+	for i, f := range r.record.Frames() {
 		if d, ok := f.UDP(); ok && i < 200 {
 			r.t.Logf("%v -> %v: %d bytes, %.60q", d.From, d.To, len(d.Payload), d.Payload)
 		}
@@ -151,7 +152,7 @@ func (r *room) sender() *roomSender {
 	return in
 }
 
-// receiver makes a second receiver in the room, which asks for the sender.
+// receiver makes a second receiver in the room. It doesn't ask for the sender yet.
 func (r *room) receiver(link string) *roomReceiver {
 	r.t.Helper()
 	d, err := newReceiver(nil, link)
@@ -159,16 +160,22 @@ func (r *room) receiver(link string) *roomReceiver {
 	in, err := d.enters(r.ours.Do)
 	r.t.Cleanup(in.leave)
 	r.ok(err, "the second receiver enters")
-	in.seek(r.ctx)
 	return in
 }
 
-// secondReceiverTakesInTheRoom takes a share with the real program to its end.
+// secondReceiverTakesInTheRoom takes a share of the real program's to its end.
 func (r *room) secondReceiverTakesInTheRoom(link string, content []byte) {
 	r.t.Helper()
 	in := r.receiver(link)
+	in.seek(r.ctx)
 	r.ok(in.view(r.ctx), "the offer comes")
 	r.ok(in.accept(r.ctx, "second"), "the claim is taken")
+	r.isGiven(in, content)
+}
+
+// isGiven wants the grant and the end of a receiver that has claimed.
+func (r *room) isGiven(in *roomReceiver, content []byte) {
+	r.t.Helper()
 	msg, grants, err := in.message(r.ctx)
 	r.ok(err, "the grant comes")
 	c, err := decodeInfo(msg, "file")
@@ -178,6 +185,20 @@ func (r *room) secondReceiverTakesInTheRoom(link string, content []byte) {
 	r.ok(in.say(r.ctx, body{word: wordProvisioned}), "the sender is told")
 	if b, err := in.end(r.ctx); err != nil || b.word != wordDone {
 		r.t.Fatalf("the end is %+v, %v; want done", b, err)
+	}
+}
+
+// handsOver hands a file over to the real receiver, to its end.
+func (r *room) handsOver(s *roomSender, content []byte) {
+	r.t.Helper()
+	r.ok(s.pin(r.ctx), "the claim opens")
+	r.ok(s.say(r.ctx, grant("key.bin", content)...), "the grant is taken")
+	if b, err := s.hear(r.ctx); err != nil || b.word != wordProvisioned {
+		r.t.Fatalf("heard %+v, %v; want provisioned", b, err)
+	}
+	r.ok(s.end(r.ctx, wordDone, ""), "done is taken")
+	if got, err := os.ReadFile(filepath.Join(r.dir, "got")); err != nil || !bytes.Equal(got, content) {
+		r.t.Fatalf("%d bytes, %v; want the %d that were shared", len(got), err, len(content))
 	}
 }
 
@@ -202,19 +223,11 @@ func TestTheRealReceiverTakesAFileFromASecondSenderInARoom(t *testing.T) {
 			content := contentOf(300_001)
 			s := r.sender()
 			receive := r.takes(s.s.link.url())
-			r.ok(s.pin(r.ctx), "the claim opens")
+			r.handsOver(s, content)
 			if s.s.label != "ben" {
 				t.Errorf("the receiver calls itself %q", s.s.label)
 			}
-			r.ok(s.say(r.ctx, grant("key.bin", content)...), "the grant is taken")
-			if b, err := s.hear(r.ctx); err != nil || b.word != wordProvisioned {
-				t.Fatalf("heard %+v, %v; want provisioned", b, err)
-			}
-			r.ok(s.end(r.ctx, wordDone, ""), "done is taken")
 			r.ends(receive)
-			if got, err := os.ReadFile(filepath.Join(r.dir, "got")); err != nil || !bytes.Equal(got, content) {
-				t.Fatalf("%d bytes, %v; want the %d that were shared", len(got), err, len(content))
-			}
 		})
 	}
 }

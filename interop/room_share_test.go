@@ -237,16 +237,21 @@ func (d *roomReceiver) view(ctx context.Context) error {
 	}
 }
 
-// accept makes a candidate, and claims: handshake and claim go in one piece, by any path.
-func (d *roomReceiver) accept(ctx context.Context, label string) error {
+// candidate makes a candidate, with its handshake and its claim.
+func (d *roomReceiver) candidate(label string) error {
 	d.lock.Lock()
+	defer d.lock.Unlock()
 	s, hello, err := d.r.offer.claim(d.keys, must(ecdh.X25519().GenerateKey(rand.Reader)), (*mlkem.EncapsulationKey768).Encapsulate)
 	if err == nil {
 		d.r.log = log{session: s, side: "receiver", next: 1}
 		d.r.wrote = []frame{hello, d.r.seal(body{word: wordClaim, claim: hash(d.r.claim), label: label})}
 	}
-	d.lock.Unlock()
-	if err != nil {
+	return err
+}
+
+// accept makes a candidate and claims: both frames go in one piece, by any path.
+func (d *roomReceiver) accept(ctx context.Context, label string) error {
+	if err := d.candidate(label); err != nil {
 		return err
 	}
 	return d.send(ctx, anyPath, d.r.wrote...)
