@@ -44,7 +44,7 @@ func (r *room) finds(k linkKeys, side role) netip.AddrPort {
 		}()
 	}
 	asking := make(chan struct{})
-	go func() { asks(ctx, sockets, all, k.tag(side).name()); close(asking) }()
+	go func() { asks(ctx, sockets, nil, all, k.tag(side).name()); close(asking) }()
 	defer func() { stop(); <-asking }()
 	select {
 	case a := <-found:

@@ -15,7 +15,8 @@ import (
 
 // A device is a side of one share in the room: it answers for its tag, asks for the
 // other's, and has paths (discovery/lan/PROTOCOL.md, sections 2 to 8). It sees its
-// interfaces once, when it comes into the room, and holds no bounds against crowds.
+// interfaces once, when it comes into the room, asks when it is told to, and holds few of
+// the bounds against crowds.
 type device struct {
 	keys  linkKeys
 	role  role
@@ -28,22 +29,22 @@ type device struct {
 	asking    []socket // for the other
 	answering []socket // for this one
 
-	ctx       context.Context
-	stop      func()
-	work      sync.WaitGroup
-	unproven  atomic.Int32 // connections
-	mu        sync.Mutex
-	paths     []*path       // guarded by mu, as are the next two
-	changed   chan struct{} // closed when paths change
-	came      time.Time     // the last piece
-	lastDials map[netip.AddrPort]time.Time
+	ctx      context.Context
+	stop     func()
+	work     sync.WaitGroup
+	unproven atomic.Int32 // connections
+	mu       sync.Mutex
+	paths    []*path       // guarded by mu, as are the next two
+	changed  chan struct{} // closed when paths change
+	came     time.Time     // the last piece
+	dials    map[netip.AddrPort]dial
 }
 
 // enter brings a device into a room and answers. in calls a function where the
 // room's interfaces are: sockets belong to the network that they were opened in.
 func (d *device) enter(in func(func() error) error) error {
 	d.ctx, d.stop = context.WithCancel(context.Background())
-	d.changed, d.lastDials = make(chan struct{}), map[netip.AddrPort]time.Time{}
+	d.changed, d.dials = make(chan struct{}), map[netip.AddrPort]dial{}
 	err := in(func() (err error) {
 		if d.cards, err = cards(); err != nil {
 			return err
@@ -66,11 +67,9 @@ func (d *device) enter(in func(func() error) error) error {
 		return err
 	}
 	d.work.Go(func() { d.listen(listener) })
-	for _, s := range d.asking {
-		d.work.Go(func() { d.hears(s) })
-	}
-	for _, s := range d.answering {
-		d.work.Go(func() { answerer(s, d.keys.tag(d.role).name(), d.text) })
+	own := &answerer{name: d.keys.tag(d.role).name(), text: d.text, sockets: d.answering}
+	for _, s := range slices.Concat(d.asking, d.answering) {
+		d.work.Go(func() { d.hears(s, own) })
 	}
 	return nil
 }
@@ -108,18 +107,21 @@ func (d *device) text(by int) []byte {
 // seek asks for the other device until there is a path.
 func (d *device) seek(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
-	d.work.Go(func() { asks(ctx, d.asking, d.cards, d.keys.tag(d.role.other()).name()) })
+	d.work.Go(func() { asks(ctx, d.asking, d.answering, d.cards, d.keys.tag(d.role.other()).name()) })
 	d.work.Go(func() {
 		d.path(ctx, anyPath)
 		stop()
 	})
 }
 
-// hears hears answers on a socket.
-func (d *device) hears(s socket) {
+// hears hears questions and answers on a socket.
+func (d *device) hears(s socket, own *answerer) {
+	other := d.keys.tag(d.role.other()).name()
 	for p, err := s.read(); err == nil; p, err = s.read() {
-		if text, ok := textOf(p.b, d.keys.tag(d.role.other()).name()); ok {
+		if text, ok := textOf(p.b, other); ok {
 			d.heard(d.ctx, text, p)
+		} else {
+			own.answer(s, p)
 		}
 	}
 }
@@ -136,7 +138,7 @@ func (d *device) heard(ctx context.Context, text []byte, p packet) {
 	})
 	for _, a := range addrs {
 		i := slices.IndexFunc(d.cards, func(c card) bool { return c.Index == p.by })
-		if i < 0 || !d.cards[i].reaches(a.Addr()) || !d.mayDial(a) {
+		if i < 0 || !d.cards[i].reaches(a.Addr()) || !d.mayDial(a, p.from.Addr()) {
 			continue
 		}
 		a = zoned(a, p.by)
@@ -176,20 +178,29 @@ func everybodys(n netip.Prefix, a netip.Addr) bool {
 	return n.Bits() < 31 && (!n.Contains(a.Prev()) || !n.Contains(a.Next()))
 }
 
-// mayDial holds the bound on what is dialled in 5 s.
-func (d *device) mayDial(a netip.AddrPort) bool {
+// A dial is when an address was dialled, and by whose word.
+type dial struct {
+	by   netip.Addr
+	when time.Time
+}
+
+// mayDial holds the bounds on what is dialled in 5 s: 64 addresses, 8 by one device's word.
+func (d *device) mayDial(a netip.AddrPort, by netip.Addr) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for old, when := range d.lastDials {
-		if time.Since(when) > 5*time.Second {
-			delete(d.lastDials, old)
+	of := 0
+	for old, lately := range d.dials {
+		switch {
+		case time.Since(lately.when) > 5*time.Second:
+			delete(d.dials, old)
+		case lately.by == by:
+			of++
 		}
 	}
-	_, lately := d.lastDials[a]
-	if lately || len(d.lastDials) == 32 {
+	if _, lately := d.dials[a]; lately || len(d.dials) == 64 || of == 8 || len(d.paths) > 0 {
 		return false
 	}
-	d.lastDials[a] = time.Now()
+	d.dials[a] = dial{by, time.Now()}
 	return true
 }
 

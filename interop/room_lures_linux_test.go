@@ -138,14 +138,14 @@ func (r *room) answers(of tag, texts [][][]byte) (asked func(int)) {
 	next <- 0
 	answer := func(s socket) {
 		for p, err := s.read(); err == nil; p, err = s.read() {
-			id, ok := isQuestion(p.b, of.name())
-			if !ok {
+			q, ok := isQuestion(p.b, of.name())
+			if !ok || !q.alone {
 				continue
 			}
 			i := <-next
 			next <- i + 1
 			for _, text := range texts[i%len(texts)] {
-				s.write(packAnswer(id, of.name(), text), p.by, p.from)
+				s.write(packAnswer(q.id, of.name(), text), p.by, p.from)
 			}
 			came <- struct{}{}
 		}

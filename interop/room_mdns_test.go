@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -18,24 +19,33 @@ var (
 	group6 = netip.MustParseAddr("ff02::fb")
 )
 
-// packQuestion asks for a name: TXT, IN with the bit that wants a unicast answer.
-func packQuestion(name string) []byte {
-	m := dnsmessage.Message{Questions: []dnsmessage.Question{{
-		Name: dnsmessage.MustNewName(name), Type: dnsmessage.TypeTXT, Class: dnsmessage.ClassINET | unicastWanted,
-	}}}
+// packQuestion asks for a name; alone: with the bit that wants a unicast answer.
+func packQuestion(name string, alone bool) []byte {
+	q := dnsmessage.Question{Name: dnsmessage.MustNewName(name), Type: dnsmessage.TypeTXT, Class: dnsmessage.ClassINET}
+	if alone {
+		q.Class |= unicastWanted
+	}
+	m := dnsmessage.Message{Questions: []dnsmessage.Question{q}}
 	return must(m.Pack())
 }
 
 const unicastWanted = 1 << 15
 
-// isQuestion reports whether a message is nothing but that question; its id is for the answer.
-func isQuestion(b []byte, name string) (id uint16, ok bool) {
+// A question is what the answer needs of it.
+type question struct {
+	id    uint16
+	alone bool
+}
+
+// isQuestion reports whether a message is nothing but a question for a name.
+func isQuestion(b []byte, name string) (question, bool) {
 	var m dnsmessage.Message
 	if len(b) > 500 || m.Unpack(b) != nil || m.Response || len(m.Questions) != 1 || len(m.Answers)+len(m.Authorities)+len(m.Additionals) > 0 {
-		return 0, false
+		return question{}, false
 	}
 	q := m.Questions[0]
-	return m.ID, q.Name.String() == name && q.Type == dnsmessage.TypeTXT && q.Class == dnsmessage.ClassINET|unicastWanted
+	is := q.Name.String() == name && q.Type == dnsmessage.TypeTXT && q.Class&^unicastWanted == dnsmessage.ClassINET
+	return question{m.ID, q.Class&unicastWanted != 0}, is
 }
 
 // packAnswer answers with a text.
@@ -63,42 +73,65 @@ func textOf(b []byte, name string) (text []byte, ok bool) {
 	return []byte(txt.TXT[0]), true
 }
 
-// answerer answers for this device's name, on the sockets until they are closed. Each
-// interface has its own text.
-func answerer(s socket, name string, text func(by int) []byte) {
-	budget := map[int]*rate.Limiter{}
-	for {
-		p, err := s.read()
-		if err != nil {
-			return
-		}
-		id, ok := isQuestion(p.b, name)
-		if !ok || !p.grouped {
-			continue
-		}
-		if budget[p.by] == nil {
-			budget[p.by] = rate.NewLimiter(1000, 1000)
-		}
-		if b := text(p.by); b != nil && budget[p.by].Allow() {
-			s.write(packAnswer(id, name, b), p.by, p.from) // who can't be answered asks again
+// An answerer answers for a name, on sockets of port 5353.
+type answerer struct {
+	name    string
+	text    func(by int) []byte // what an interface is told
+	sockets []socket
+	mu      sync.Mutex
+	budgets map[int]budget // of each interface
+}
+
+// A budget is what may be answered.
+type budget struct{ alone, group *rate.Limiter }
+
+// answer answers a packet, if it asks for the name and was sent to the group: to whoever
+// has asked alone, or to the group by both versions of IP.
+func (a *answerer) answer(s socket, p packet) {
+	q, ok := isQuestion(p.b, a.name)
+	if !ok || !p.grouped {
+		return
+	}
+	text, left := a.text(p.by), a.budget(p.by)
+	switch {
+	case text == nil:
+	case q.alone && left.alone.Allow():
+		s.write(packAnswer(q.id, a.name, text), p.by, p.from) // who can't be told asks again
+	case !q.alone && left.group.Allow():
+		for _, s := range a.sockets {
+			s.write(packAnswer(0, a.name, text), p.by, s.group())
 		}
 	}
 }
 
-// asks asks for a name on all interfaces at once, and again ever more rarely, until ctx ends.
-func asks(ctx context.Context, sockets []socket, all []card, name string) {
-	for wait := time.Second; ; wait = min(2*wait, 15*time.Second) {
+func (a *answerer) budget(by int) budget {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, there := a.budgets[by]; !there {
+		if a.budgets == nil {
+			a.budgets = map[int]budget{}
+		}
+		a.budgets[by] = budget{rate.NewLimiter(1000, 1000), rate.NewLimiter(1, 1)}
+	}
+	return a.budgets[by]
+}
+
+// asks asks for a name on all interfaces at once, and again ever more rarely, until ctx
+// ends: from any port, and but for the first time from port 5353 too.
+func asks(ctx context.Context, anyPort, port5353 []socket, all []card, name string) {
+	ask := func(sockets []socket, alone bool) {
 		for _, s := range sockets {
-			to := netip.AddrPortFrom(group4, mdnsPort)
-			if s.v6 != nil {
-				to = netip.AddrPortFrom(group6, mdnsPort)
-			}
 			for _, c := range all {
-				s.write(packQuestion(name), c.Index, to) // a card without such an address can't
+				s.write(packQuestion(name, alone), c.Index, s.group()) // a card without such an address can't
 			}
 		}
+	}
+	ask(anyPort, true)
+	for wait := time.Second; ; wait = min(2*wait, 15*time.Second) {
 		select {
 		case <-time.After(wait):
+			ask(anyPort, true)
+			ask(port5353, false)
 		case <-ctx.Done():
 			return
 		}

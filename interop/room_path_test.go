@@ -2,7 +2,8 @@ package interop
 
 import (
 	"context"
-	"crypto/ed25519"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/tls"
@@ -80,9 +81,9 @@ func listening(t tag) *tls.Config {
 
 // certificate makes one that says nothing.
 func certificate() tls.Certificate {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+	private := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	says := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0).UTC(), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)}
-	return tls.Certificate{Certificate: [][]byte{must(x509.CreateCertificate(rand.Reader, says, says, public, must(private, err)))}, PrivateKey: private}
+	return tls.Certificate{Certificate: [][]byte{must(x509.CreateCertificate(rand.Reader, says, says, private.Public(), private))}, PrivateKey: private}
 }
 
 func exporter(c *quic.Conn) []byte {

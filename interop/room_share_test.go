@@ -22,10 +22,13 @@ type direct struct {
 	early  map[uint64]frame // the other side's frames that came before their turn
 	bodies chan body        // what the other side has said
 	failed chan error       // why it says no more
+
+	answer frame         // what this device answers by, once it has ended; guarded by lock
+	over   chan struct{} // closed when the other side has sent its last ack
 }
 
 func newDirect(d *device, l *log) direct {
-	return direct{device: d, log: l, early: map[uint64]frame{}, bodies: make(chan body, 256), failed: make(chan error, 1)}
+	return direct{device: d, log: l, early: map[uint64]frame{}, bodies: make(chan body, 256), failed: make(chan error, 1), over: make(chan struct{})}
 }
 
 func anyPath(*path) bool       { return true }
@@ -37,8 +40,15 @@ func (d *direct) data(p *path, f frame) (bodies []body, opened bool) {
 		return nil, false
 	}
 	d.change(func() { p.genuine = true })
-	if f.kind() == kindAck {
-		return nil, true // this device repeats nothing that was taken
+	switch {
+	case f.kind() == kindAck:
+		if f.seq() == 1<<64-1 && d.answer != nil {
+			d.isOver()
+		}
+		return nil, true // and this device repeats nothing that was taken
+	case d.answer != nil:
+		d.work.Go(func() { d.send(d.ctx, genuinePath, d.answer) })
+		return nil, true
 	}
 	if ahead := d.log.got + 64; f.seq() >= d.log.got && f.seq() < ahead {
 		d.early[f.seq()] = f
@@ -93,6 +103,15 @@ func (d *direct) say(ctx context.Context, bodies ...body) error {
 	}
 	d.lock.Unlock()
 	return d.send(ctx, genuinePath, frames...)
+}
+
+// isOver notes that the other side needs nothing more. The lock is held.
+func (d *direct) isOver() {
+	select {
+	case <-d.over:
+	default:
+		close(d.over)
+	}
 }
 
 // A roomSender is a sender in a room.
@@ -165,9 +184,21 @@ func (r *roomSender) pin(ctx context.Context) error {
 	}
 }
 
-// end says the last word. When it is taken, nothing is owed any more.
+// end says the last word, and again to whatever comes then, and waits for the
+// receiver's last ack.
 func (r *roomSender) end(ctx context.Context, word uint64, reason string) error {
-	return r.say(ctx, body{word: word, reason: reason, h: r.s.made.h, over: r.s.seed.over})
+	r.lock.Lock()
+	r.answer = r.log.seal(body{word: word, reason: reason, h: r.s.made.h, over: r.s.seed.over})
+	r.lock.Unlock()
+	if err := r.send(ctx, genuinePath, r.answer); err != nil {
+		return err
+	}
+	select {
+	case <-r.over:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the receiver didn't say that it needs no more: %w", ctx.Err())
+	}
 }
 
 // A roomReceiver is a receiver in a room.
@@ -262,13 +293,20 @@ func (d *roomReceiver) message(ctx context.Context) ([]byte, bool, error) {
 	return wholeMessage(func() (body, error) { return d.hear(ctx) })
 }
 
-// end waits for the sender's last word and for its proof, and stays while the sender
-// repeats it.
+// end waits for the sender's last word and for its proof. It answers by its last ack, also
+// what is repeated, until nothing has come for a second.
 func (d *roomReceiver) end(ctx context.Context) (body, error) {
 	b, err := d.hear(ctx)
 	if err == nil && (b.word < wordDone || b.h == nil || !proves(d.r.link.id[:], b.h, b.over)) {
 		err = fmt.Errorf("word %d is no end with a proof", b.word)
 	}
+	if err != nil {
+		return b, err
+	}
+	d.lock.Lock()
+	d.answer = lastAck(d.log.mine(), d.log.candidate)
+	d.lock.Unlock()
+	err = d.send(ctx, genuinePath, d.answer)
 	d.quiet()
 	return b, err
 }

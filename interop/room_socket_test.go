@@ -118,6 +118,14 @@ func (s socket) join(i *net.Interface, group netip.Addr) error {
 	return s.v6.JoinGroup(i, to)
 }
 
+// group is the mDNS group.
+func (s socket) group() netip.AddrPort {
+	if s.v4 != nil {
+		return netip.AddrPortFrom(group4, mdnsPort)
+	}
+	return netip.AddrPortFrom(group6, mdnsPort)
+}
+
 // write sends a packet out of an interface.
 func (s socket) write(b []byte, from int, to netip.AddrPort) (err error) {
 	at := &net.UDPAddr{IP: to.Addr().AsSlice(), Port: int(to.Port())}
