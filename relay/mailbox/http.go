@@ -265,7 +265,19 @@ func carry(req *http.Request, frames []frame.Frame) {
 	req.Body, _ = req.GetBody()
 }
 
-func left(h http.Header) time.Duration { return seconds(h.Get(wire.HeaderExpires)) }
+// rounding is how much longer than it says a mailbox may live: it tells whole seconds,
+// and its end may be a whole second too, both rounded down.
+const rounding = 2 * time.Second
+
+// left is how long a mailbox has at the most; 0: it doesn't say. Taken to the second,
+// its word would end a share that lives for seconds before its time.
+func left(h http.Header) time.Duration {
+	s := seconds(h.Get(wire.HeaderExpires))
+	if s == 0 {
+		return 0
+	}
+	return s + rounding
+}
 
 func seconds(s string) time.Duration {
 	n, err := strconv.ParseInt(s, 10, 32)
