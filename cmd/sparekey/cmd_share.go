@@ -101,6 +101,9 @@ func (a *app) offer(source string, f shareFlags) (node.Offer, error) {
 	if f.link != "https" && f.link != "app" {
 		return node.Offer{}, usage("--link is https or app, not %q", f.link)
 	}
+	if f.qr != "auto" && f.qr != "always" && f.qr != "never" {
+		return node.Offer{}, usage("--qr is auto, always or never, not %q", f.qr)
+	}
 	life, err := lifeOf(f.expires)
 	if err != nil {
 		return node.Offer{}, err
@@ -177,7 +180,7 @@ func (a *app) relayOf(f shareFlags, w ways) (string, error) {
 		return "", usage("no relay is set: give --relay URL, or set SPAREKEY_RELAY or relay in the config file; in one room, --paths lan needs none")
 	}
 	if _, err := link.Parse((link.Link{Relay: relay}).URL()); err != nil {
-		return "", usage("%s can't be a relay: %v", relay, err).because(err)
+		return "", fail(exitUsage, "usage", fmt.Sprintf("%s can't be a relay: %v.", relay, err), "name it as https://HOST or https://HOST:PORT, without a path").because(err)
 	}
 	return relay, nil
 }

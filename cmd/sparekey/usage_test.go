@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -74,4 +77,30 @@ func smallNames(t *testing.T, command string, v any) (n int) {
 		n += 1 + smallNames(t, command, v)
 	}
 	return n
+}
+
+// TestAValueThatAFlagDoesntHaveIsRefused before anything is made, with the values that there are.
+func TestAValueThatAFlagDoesntHaveIsRefused(t *testing.T) {
+	for line, says := range map[string]string{
+		"--qr sometimes --paths lan":  "auto, always or never",
+		"--link mail --paths lan":     "https or app",
+		"--paths lan,pigeon":          "lan,relay",
+		"--relay relay.example":       "https://HOST",
+		"--relay https://h.example/x": "https://HOST",
+	} {
+		t.Run(line, func(t *testing.T) {
+			home := t.TempDir()
+			t.Setenv("XDG_CONFIG_HOME", home)
+			ctx, stop := context.WithTimeout(t.Context(), patience) // a share that is made waits for a receiver
+			defer stop()
+			var stdout, stderr bytes.Buffer
+			exit := run(ctx, append([]string{"share", os.DevNull, "--yes", "--home", filepath.Join(home, "vault")}, strings.Fields(line)...), nil, &stdout, &stderr)
+			if exit != exitUsage || !strings.Contains(stderr.String(), says) || stdout.Len() > 0 {
+				t.Errorf("exit %d, stdout %q, stderr %q", exit, &stdout, &stderr)
+			}
+			if made, _ := os.ReadDir(home); len(made) > 0 {
+				t.Errorf("it has made %v", made)
+			}
+		})
+	}
 }
