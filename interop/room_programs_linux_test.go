@@ -85,18 +85,23 @@ func (r *room) station(kind roomKind, name, addr string) *wire.Station {
 // is there: the second sparekey looks at its interfaces once.
 func (r *room) linkLocal(st *wire.Station) {
 	r.t.Helper()
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for {
+	r.until(st.Name+" has a link-local address", func() bool {
 		var all []card
 		err := st.Do(func() (err error) { all, err = cards(); return err })
-		if len(cardsWith(all, netip.Addr.Is6)) > 0 {
-			return
-		}
+		return err == nil && len(cardsWith(all, netip.Addr.Is6)) > 0
+	})
+}
+
+// until looks at something that tells nobody when it changes.
+func (r *room) until(what string, is func() bool) {
+	r.t.Helper()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for !is() {
 		select {
 		case <-look.C:
 		case <-r.ctx.Done():
-			r.t.Fatalf("%s has no link-local address: it has %v, %v", st.Name, all, err)
+			r.t.Fatalf("it isn't so that %s", what)
 		}
 	}
 }
