@@ -145,6 +145,7 @@ type path struct {
 // dials makes a path of a connection that this device has dialled, and returns what
 // came in the listener's first flight.
 func dials(ctx context.Context, conn *quic.Conn, k linkKeys, own role) (*path, []frame, error) {
+	defer late(ctx, conn)()
 	first, err := conn.AcceptStream(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -153,7 +154,6 @@ func dials(ctx context.Context, conn *quic.Conn, k linkKeys, own role) (*path, [
 		return nil, nil, breaks(conn, errPage, "the first stream is the listener's")
 	}
 	theirs := make([]byte, 32)
-	first.SetReadDeadline(deadline(ctx))
 	if _, err := io.ReadFull(first, theirs); err != nil || !hmac.Equal(theirs, k.proof(listened, own.other(), exporter(conn))) {
 		return nil, nil, breaks(conn, errProof, "the listener's proof is wrong")
 	}
@@ -172,6 +172,7 @@ func dials(ctx context.Context, conn *quic.Conn, k linkKeys, own role) (*path, [
 // listens makes a path of a connection that was accepted. The frames go with the
 // first flight, and nobody answers them.
 func listens(ctx context.Context, conn *quic.Conn, k linkKeys, own role, frames []frame) (*path, error) {
+	defer late(ctx, conn)()
 	first, err := conn.OpenStream()
 	if err != nil {
 		return nil, err
@@ -182,16 +183,15 @@ func listens(ctx context.Context, conn *quic.Conn, k linkKeys, own role, frames 
 	first.Close()
 	defer first.CancelRead(0) // nothing more is looked at
 	theirs := make([]byte, 32)
-	first.SetReadDeadline(deadline(ctx))
 	if _, err := io.ReadFull(first, theirs); err != nil || !hmac.Equal(theirs, k.proof(dialled, own.other(), exporter(conn))) {
 		return nil, breaks(conn, errProof, "the dialler's proof is wrong")
 	}
 	return &path{conn: conn}, nil
 }
 
-func deadline(ctx context.Context) time.Time {
-	d, _ := ctx.Deadline()
-	return d
+// late ends a connection if ctx ends before the call of what it returns.
+func late(ctx context.Context, conn *quic.Conn) (inTime func() bool) {
+	return context.AfterFunc(ctx, func() { conn.CloseWithError(errProof, "") })
 }
 
 // breaks closes a connection and says to us why; the other end is told a number.

@@ -198,6 +198,12 @@ func (r *room) handsOver(s *roomSender, content []byte) {
 	r.t.Helper()
 	r.ok(s.pin(r.ctx), "the claim opens")
 	r.ok(s.say(r.ctx, grant("key.bin", content)...), "the grant is taken")
+	r.handedOver(s, content)
+}
+
+// handedOver wants the real receiver to have what was granted, and ends the share.
+func (r *room) handedOver(s *roomSender, content []byte) {
+	r.t.Helper()
 	if b, err := s.hear(r.ctx); err != nil || b.word != wordProvisioned {
 		r.t.Fatalf("heard %+v, %v; want provisioned", b, err)
 	}
