@@ -63,16 +63,22 @@ func (r *room) transport() (t *quic.Transport, port uint16) {
 	return t, port
 }
 
-// endsWith wants the other end to close a connection with an error.
-func (r *room) endsWith(conn *quic.Conn, code quic.ApplicationErrorCode) {
+// end waits until a connection has ended, and returns why.
+func (r *room) end(conn *quic.Conn) error {
 	r.t.Helper()
 	select {
 	case <-conn.Context().Done():
 	case <-r.ctx.Done():
 		r.t.Fatal("the real program doesn't end the connection")
 	}
+	return context.Cause(conn.Context())
+}
+
+// endsWith wants the other end to close a connection with an error.
+func (r *room) endsWith(conn *quic.Conn, code quic.ApplicationErrorCode) {
+	r.t.Helper()
 	var e *quic.ApplicationError
-	if err := context.Cause(conn.Context()); !errors.As(err, &e) || !e.Remote || e.ErrorCode != code || e.ErrorMessage != "" {
+	if err := r.end(conn); !errors.As(err, &e) || !e.Remote || e.ErrorCode != code || e.ErrorMessage != "" {
 		r.t.Errorf("the connection ends with %v; want the other end's error %d, and no reason", err, code)
 	}
 }

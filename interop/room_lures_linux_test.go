@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -190,5 +191,12 @@ func (r *room) provesWrongly(t *quic.Transport, k linkKeys) {
 	if len(heard) > 0 {
 		r.t.Errorf("who proved wrongly is told %d bytes", len(heard))
 	}
-	r.endsWith(conn, errProof)
+	// A listener may meet the error in the guise that QUIC gives it for one whose
+	// handshake isn't confirmed (RFC 9000, section 10.2.3).
+	err = r.end(conn)
+	var guise *quic.TransportError
+	var e *quic.ApplicationError
+	if !(errors.As(err, &guise) && guise.Remote && guise.ErrorCode == quic.ApplicationErrorErrorCode) && !(errors.As(err, &e) && e.Remote && e.ErrorCode == errProof) {
+		r.t.Errorf("the connection ends with %v; want the dialler's error 1", err)
+	}
 }
