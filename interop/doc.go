@@ -10,8 +10,9 @@
 //   - they do each case of the test vectors that the other packages publish.
 //
 // So all of it stands in files of tests. Where it had to guess, a page was
-// wrong or silent, and the page was mended. But who wrote it had read the code: that
-// the pages alone are enough, only a stranger's implementation can show.
+// wrong or silent, and the page was mended. The room's side was written from its page
+// before its code was read. But who wrote the rest had read the code: that all pages
+// alone are enough, only a stranger's implementation can show.
 //
 // It is no model for a device: it saves nothing, so a crash loses its share.
 package interop

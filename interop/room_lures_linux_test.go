@@ -62,9 +62,9 @@ func luresFor(k linkKeys, loopback netip.AddrPort) (all []lure) {
 	return all
 }
 
-// TestTheRealReceiverDialsTheRoomAloneAndByTextsOfItsShareAlone: each of its first
+// TestLAN01TheRealReceiverDialsTheRoomAloneAndByTextsOfItsShareAlone: each of its first
 // questions is answered by every lure, and by the address of one that can't prove.
-func TestTheRealReceiverDialsTheRoomAloneAndByTextsOfItsShareAlone(t *testing.T) {
+func TestLAN01TheRealReceiverDialsTheRoomAloneAndByTextsOfItsShareAlone(t *testing.T) {
 	r := newRoom(t, roomKinds[0])
 	r.ok(r.theirs.IP("route add default via 192.0.2.11 dev eth0"), "what isn't in the room goes by us")
 	var loopback *net.UDPConn

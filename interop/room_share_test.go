@@ -229,7 +229,10 @@ func (d *roomReceiver) take(p *path, frames []frame) (opened bool) {
 				opened = false
 				continue
 			}
-			d.failed <- &takenError{}
+			select {
+			case d.failed <- &takenError{}:
+			default: // it has been told
+			}
 		default:
 			bodies, ok := d.data(p, f)
 			opened = opened && ok
