@@ -20,10 +20,10 @@ func draftOf(path string) string {
 
 // replace writes a file as a whole, or not at all. place names it for faults.
 //
-// The draft and the file change places, and the draft is then emptied and kept
-// for the next time: making and removing a file each time costs a file system
-// more than all the rest, and on a journal one more commit. Who calls it holds
-// the lock under which this file is written.
+// The draft and the file change places, and the draft is then written over with
+// zeros and kept for the next time: making and removing a file each time, or only
+// giving back its blocks, costs a file system more than all the rest. Who calls it
+// holds the lock under which this file is written.
 func replace(place, path string, b []byte) (err error) {
 	draft := draftOf(path)
 	fault.Point(place, "begin")
@@ -42,16 +42,34 @@ func replace(place, path string, b []byte) (err error) {
 	if err := syncFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
-	if err := os.Truncate(draft, 0); !errors.Is(err, fs.ErrNotExist) {
+	if err := blank(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	fault.Point(place, "end")
 	return nil
 }
 
+// blank writes zeros over all of a file. They needn't be durable: what they are
+// written over is sealed, and the next draft comes over them.
+func blank(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(make([]byte, info.Size())); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 // writeDraft writes b, and nothing else, to the draft and syncs it.
 func writeDraft(place, draft string, b []byte) error {
-	f, err := os.OpenFile(draft, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(draft, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -59,6 +77,13 @@ func writeDraft(place, draft string, b []byte) error {
 	fault.Point(place, "created")
 	if _, err := f.Write(b); err != nil {
 		return err
+	}
+	if info, err := f.Stat(); err != nil {
+		return err
+	} else if info.Size() > int64(len(b)) {
+		if err := f.Truncate(int64(len(b))); err != nil {
+			return err
+		}
 	}
 	fault.Point(place, "written")
 	if err := syncData(f); err != nil {

@@ -19,9 +19,9 @@
 // The key is HKDF-SHA256 of the vault's key, info "sparekey vault v1". So a file
 // can't be read, changed or passed off as another one. A record is replaced as a
 // whole: a draft is written and synced, changes places with the record, the folder
-// is synced, the draft emptied. A crash leaves the old one or the new one, and
-// perhaps something in the draft, which goes when the vault is opened next; a
-// share that nobody holds has no draft.
+// is synced, the draft written over with zeros. A crash leaves the old one or the
+// new one, and perhaps something in the draft, which goes when the vault is opened
+// next; a share that nobody holds has no draft.
 //
 // # The instance mark
 //
