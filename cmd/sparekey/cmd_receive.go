@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/discovery/lan"
 	"github.com/sparekey/sparekey/node"
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/link"
@@ -226,15 +227,18 @@ func (a *app) known(dev *node.Device, l link.Link) (id string, r node.Record, er
 // preview waits for the offer and shows it.
 func (d *drive) preview(ctx context.Context) (share.Preview, error) {
 	seen := map[string]bool{}
-	var trouble error
+	var trouble *discovery.Report
 	for {
 		select {
 		case u := <-d.updates:
 			d.via = first(u.Path, d.via)
 			if u.Report != nil {
-				d.a.problem(u.Report, seen)
-				if u.Report.State == discovery.Failing {
-					trouble = u.Report.Err
+				d.problem(u.Report, seen)
+				switch r := u.Report; {
+				case r.State == discovery.Failing && d.concerns(r):
+					trouble = r
+				case r.State == discovery.Living && trouble != nil && trouble.Path == r.Path:
+					trouble = nil
 				}
 			}
 			if u.State == share.Taken {
@@ -254,13 +258,15 @@ func (d *drive) preview(ctx context.Context) (share.Preview, error) {
 }
 
 // unseen is the failure of a look that was cut off before there was anything to
-// see; trouble is what the relay's path said last.
-func unseen(ctx context.Context, trouble, err error) error {
+// see; trouble is what a path said last.
+func unseen(ctx context.Context, trouble *discovery.Report, err error) error {
 	switch {
 	case !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fail(exitInterrupted, "interrupted", "interrupted. Nothing was used up.", "open the link again").because(err)
+	case trouble != nil && trouble.Path == lan.Room:
+		return fail(exitNoPath, "no_path", trouble.Err.Error()+". Nothing was used up; the share still waits.", "sparekey doctor, and open the link again").because(trouble.Err)
 	case trouble != nil:
-		return fail(exitNoPath, "relay_unreachable", trouble.Error()+". Nothing was used up; the share still waits.", "sparekey doctor, and open the link again; in one room, with --paths lan").because(trouble)
+		return fail(exitNoPath, "relay_unreachable", trouble.Err.Error()+". Nothing was used up; the share still waits.", "sparekey doctor, and open the link again; in one room, with --paths lan").because(trouble.Err)
 	}
 	return fail(exitNoPath, "timeout", "the share has not shown up in the time given by --timeout. Nothing was used up.", "open the link again; its sender may not be online yet").because(err)
 }
@@ -393,7 +399,7 @@ func (d *drive) awaitReceiver(ctx context.Context) error {
 func (d *drive) receiver(u node.Update, seen map[string]bool) {
 	d.goesOn(u)
 	if u.Report != nil {
-		d.a.problem(u.Report, seen)
+		d.problem(u.Report, seen)
 	}
 	if u.Err != nil {
 		d.a.say("  %v; trying again.", u.Err)

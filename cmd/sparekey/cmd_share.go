@@ -329,7 +329,7 @@ func (d *drive) sender(u node.Update, r node.Record, noWait bool, seen map[strin
 	d.goesOn(u)
 	switch {
 	case u.Report != nil:
-		a.problem(u.Report, seen)
+		d.problem(u.Report, seen)
 	case u.Err != nil:
 		a.say("  %v", u.Err)
 	case u.Notice != nil:

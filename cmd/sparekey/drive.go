@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/discovery/lan"
 	"github.com/sparekey/sparekey/node"
 	"github.com/sparekey/sparekey/node/credential"
 	"github.com/sparekey/sparekey/node/share"
@@ -27,6 +28,7 @@ type drive struct {
 	id      string
 	live    *node.Live
 	began   share.State // where the share stood when it was taken up
+	byRelay bool        // it may go by a relay
 	updates chan node.Update
 	ctx     context.Context // of the drive: it ends before the share is let go
 	stop    context.CancelFunc
@@ -57,7 +59,9 @@ func (a *app) drive(ctx context.Context, d *node.Device, id string, lock *vault.
 	run.last.State, run.last.Reason, run.last.Label, _ = r.State()
 	run.began = run.last.State
 	run.ctx, run.stop = context.WithCancel(ctx)
-	d.Finders = a.finders(a.ways(r.Ways))
+	w := a.ways(r.Ways)
+	run.byRelay = w.has(wayRelay) && r.Relay != ""
+	d.Finders = a.finders(w)
 	live, err := d.Start(run.ctx, id, r, run.tell, first...)
 	if err != nil {
 		lock.Release()
@@ -335,9 +339,34 @@ func (a *app) holdSoon(ctx context.Context, id string) (*vault.Lock, error) {
 	}
 }
 
+// concerns reports whether people should hear of a path's report. A room in which nobody
+// can be found is no trouble to a share that goes by a relay.
+func (d *drive) concerns(r *discovery.Report) bool {
+	return r.Path != lan.Room || !d.byRelay || d.a.flags.verbose
+}
+
+// aboutRoom tells what keeps anybody from being found in the room, and when that is over.
+func (d *drive) aboutRoom(r *discovery.Report) {
+	if r.State == discovery.Living {
+		d.a.say("  The local network works now.")
+		d.a.emit(event{Type: "path.works", Path: r.Path})
+		return
+	}
+	text := fmt.Sprintf("%v; trying again. `sparekey doctor` says what to do.", r.Err)
+	d.a.say("  %s", text)
+	d.a.emit(event{Type: "path.trouble", Path: r.Path, Message: text})
+}
+
 // problem tells a path's report, once each kind, as one line.
-func (a *app) problem(r *discovery.Report, seen map[string]bool) {
-	text := ""
+func (d *drive) problem(r *discovery.Report, seen map[string]bool) {
+	switch {
+	case !d.concerns(r):
+		return
+	case r.Path == lan.Room:
+		d.aboutRoom(r)
+		return
+	}
+	a, text := d.a, ""
 	switch r.State {
 	case discovery.Failing:
 		text = fmt.Sprintf("%v; trying again.", r.Err)

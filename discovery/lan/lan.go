@@ -27,6 +27,10 @@ type Config struct {
 	Rand io.Reader // for what is sealed; nil: crypto/rand
 }
 
+// Room is what a Report is about that tells of the room as a whole: Failing, if nobody
+// can be found in it from here, and Living once that is over.
+const Room = "the local network"
+
 // A LAN is this process's part in the room, for all of its shares: one socket,
 // and one server for questions an interface. They are opened with the first share
 // and closed by Close.
@@ -79,7 +83,8 @@ func (l *LAN) open() (*quicpath.Socket, *beacon.Beacon, error) {
 // while a path is needed: a receiver until it has one; a sender, whom a receiver
 // looks for, once it has chosen one or has more to send than its offer, and has no
 // path. It is silent until then. Either asks, too, while it waits in vain for what the
-// other alone can give (Meeting.Waits), or is asked for in vain. It implements discovery.Finder.
+// other alone can give (Meeting.Waits), or is asked for in vain. What keeps it from all that is reported, about
+// Room, while there is no path, and Find goes on. It implements discovery.Finder.
 func (l *LAN) Find(ctx context.Context, m discovery.Meeting, found func(discovery.Path)) error {
 	socket, beacon, err := l.open()
 	if err != nil {

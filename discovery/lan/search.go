@@ -2,6 +2,7 @@ package lan
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net"
 	"net/netip"
@@ -70,6 +71,8 @@ type search struct {
 	came   time.Time                  // when there was a path last
 	pause  time.Duration              // between the last beginning of asking and the next, at least
 	next   time.Time                  // when asking may begin again
+	ails   error                      // what keeps the beacon from working
+	told   error                      // what of it was reported
 }
 
 // dialled is how an address came to be dialled.
@@ -103,9 +106,11 @@ func (s *search) run(ctx context.Context) error {
 		return text
 	})
 	defer stopAnswering()
+	defer s.beacon.Watch(s.suffers)()
 	timer := time.NewTimer(look)
 	defer timer.Stop()
 	for ctx.Err() == nil {
+		s.report()
 		wait := s.due(time.Now())
 		if wait <= 0 {
 			s.ask(ctx)
@@ -119,6 +124,33 @@ func (s *search) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// suffers takes what keeps the beacon from working; nil: nothing does any more.
+func (s *search) suffers(err error) {
+	s.mu.Lock()
+	s.ails = err
+	s.mu.Unlock()
+	s.change()
+}
+
+// report tells what keeps the room from working, and that nothing does any more. Where
+// there is a path, it works.
+func (s *search) report() {
+	s.mu.Lock()
+	was, now := s.told, s.ails
+	if len(s.live) > 0 {
+		now = nil
+	}
+	s.told = now
+	s.mu.Unlock()
+	switch {
+	case s.meeting.Report == nil, was == now:
+	case now == nil:
+		s.meeting.Report(discovery.Report{Path: Room, State: discovery.Living})
+	default:
+		s.meeting.Report(discovery.Report{Path: Room, State: discovery.Failing, Err: fmt.Errorf("this device and those near by can't find each other: %w", now)})
+	}
 }
 
 // due returns how long it is until it is time to ask, or to look whether it is; 0: now.
@@ -227,6 +259,7 @@ func (s *search) ask(ctx context.Context) {
 	tick := time.NewTicker(look) // what is waited for may come by other ways than these
 	defer tick.Stop()
 	for s.needsPath() {
+		s.report()
 		select {
 		case <-ctx.Done():
 			return

@@ -37,6 +37,7 @@ type Beacon struct {
 	stations map[string]*station
 	watching *watcher // nil while there is nothing to watch for
 	ended    *watcher // the last that was told to end; it may not have yet
+	trouble  trouble
 }
 
 // A watcher is a goroutine that watches the interfaces.
@@ -122,6 +123,7 @@ func (b *Beacon) look() (changed bool) {
 		var err error
 		if want, err = places(); err != nil {
 			b.log.Warn("mDNS: the network interfaces can't be read", "err", err)
+			b.trouble.feel(fmt.Errorf("the network interfaces can't be read: %w", err))
 			return false // what there is, stays
 		}
 	}
@@ -139,6 +141,11 @@ func (b *Beacon) look() (changed bool) {
 		}
 	}
 	b.agree()
+	if needed {
+		b.trouble.feel(b.ails())
+	} else {
+		b.trouble.feel(nil)
+	}
 	return changed
 }
 

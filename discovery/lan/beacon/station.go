@@ -23,6 +23,7 @@ type station struct {
 	view   *view // the server's
 	ears   []*ear
 	failed string // what went wrong last, so that it is said once
+	ails   error  // why nobody can be asked, or can ask, by either IP version
 }
 
 func newStation(p place, b *Beacon) *station { return &station{place: p, b: b} }
@@ -30,21 +31,27 @@ func newStation(p place, b *Beacon) *station { return &station{place: p, b: b} }
 // agree opens and closes sockets. What can't be opened is tried again at the
 // next look: a new address may not be ready to be used yet.
 func (s *station) agree(answer, ask bool) {
-	var errs []error
+	var unserved, deaf error
 	switch {
 	case answer && (s.server == nil || s.half):
 		s.unserve()
-		errs = append(errs, s.serve())
+		unserved = s.serve()
 	case !answer:
 		s.unserve()
 	}
 	switch {
 	case ask:
-		errs = append(errs, s.listen())
+		deaf = s.listen()
 	default:
 		s.unlisten()
 	}
-	if err := errors.Join(errs...); err == nil {
+	switch s.ails = nil; {
+	case answer && s.server == nil:
+		s.ails = unserved
+	case ask && len(s.ears) == 0:
+		s.ails = deaf
+	}
+	if err := errors.Join(unserved, deaf); err == nil {
 		s.failed = ""
 	} else if s.failed != err.Error() {
 		s.failed = err.Error()
@@ -68,7 +75,7 @@ func (s *station) serve() error {
 	})
 	if err != nil {
 		v.close()
-		return err
+		return s.unserved(err)
 	}
 	conns, err := sockets(server)
 	for _, c := range conns {
