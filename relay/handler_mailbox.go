@@ -191,12 +191,19 @@ func (h *Handler) health(x *exchange) error {
 	return nil
 }
 
-// ready says whether new work is welcome: not while draining, nor with a store that fails.
+// ready says whether new work is welcome: not while draining, nor with a store that fails
+// or has no room for another mailbox.
 func (h *Handler) ready(x *exchange) error {
 	if h.isDraining() {
 		return h.drainingProblem(x)
 	}
 	if _, err := h.store.View(x.r.Context(), frame.ShareID{}); err != nil && !errors.Is(err, ErrAbsent) {
+		return err
+	}
+	switch err := h.store.Room(); {
+	case errors.Is(err, ErrStorage): // of the relay as a whole: a 507 is about what a request brings
+		return h.unavailable(x, "there is no room for new mailboxes; those that are there can be read and ended")
+	case err != nil:
 		return err
 	}
 	return h.health(x)

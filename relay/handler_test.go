@@ -546,6 +546,10 @@ func TestAStoreThatFailsIsUnavailableAndOneThatIsFullHasNoSpace(t *testing.T) {
 	if got := r.do("GET", "/readyz", auth{}, nil); got.status != 503 {
 		t.Errorf("a relay whose store fails isn't ready, got %d", got.status)
 	}
+	r.store.fail(relay.ErrStorage)
+	if got := r.do("GET", "/readyz", auth{}, nil); got.status != 503 || got.problem(t).Type != wire.Unavailable || got.header.Get("Retry-After") == "" {
+		t.Errorf("a relay that refuses new mailboxes isn't ready, got %d: %v %s", got.status, got.header, got.body)
+	}
 	r.store.fail(nil)
 	r.want("it recovers by itself", 200, "GET", s.mailbox(), s.asLink(), nil)
 	if got := r.do("GET", "/readyz", auth{}, nil); got.status != 200 {

@@ -103,13 +103,28 @@ func (m *Memory) add(id frame.ShareID, mb Mailbox) error {
 	m.erase(id)
 	delete(m.tombs, TombName(m.key, id))
 	b := &memoryBox{Record: NewRecord(mb), frames: map[Slot]frame.Frame{}}
-	l := &m.limits
-	if len(m.boxes) >= l.Mailboxes || len(m.boxes)+len(m.tombs) >= l.Names || m.bytes+b.Size() > l.Bytes {
-		return ErrStorage
+	if err := m.fits(b.Size()); err != nil {
+		return err
 	}
 	m.boxes[idKey{id: id}] = b
 	m.bytes += b.Size()
 	return nil
+}
+
+// fits returns ErrStorage if another mailbox of so many bytes doesn't; the caller holds mu.
+func (m *Memory) fits(size int64) error {
+	l := &m.limits
+	if len(m.boxes) >= l.Mailboxes || len(m.boxes)+len(m.tombs) >= l.Names || m.bytes+size > l.Bytes {
+		return ErrStorage
+	}
+	return nil
+}
+
+// Room implements Store.
+func (m *Memory) Room() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.fits(1)
 }
 
 // View implements Store.

@@ -19,6 +19,10 @@ type Store interface {
 	// happened to it since; another one under this id is an ErrConflict.
 	Create(ctx context.Context, id frame.ShareID, m Mailbox) error
 
+	// Room returns ErrStorage while there is no room for another mailbox. It goes by
+	// what the store knows of itself, and writes nothing.
+	Room() error
+
 	// View returns what is known of the mailbox but its logs.
 	View(ctx context.Context, id frame.ShareID) (Status, error)
 

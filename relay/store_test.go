@@ -90,6 +90,13 @@ func (f *faulty) Create(ctx context.Context, id frame.ShareID, m relay.Mailbox) 
 	return f.Store.Create(ctx, id, m)
 }
 
+func (f *faulty) Room() error {
+	if err := f.now("Room", frame.ShareID{}); err != nil {
+		return err
+	}
+	return f.Store.Room()
+}
+
 func (f *faulty) View(ctx context.Context, id frame.ShareID) (relay.Status, error) {
 	if err := f.now("View", id); err != nil {
 		return relay.Status{}, err

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -202,6 +203,37 @@ func TestOnlyOneRelayHasAFolder(t *testing.T) {
 	defer s.Shutdown()
 	if _, err := Open(dir, Options{Logger: slog.New(slog.DiscardHandler)}); err == nil {
 		t.Error("a second relay opened the same folder")
+	}
+}
+
+// A smallDisk has as much room as it is told.
+type smallDisk struct {
+	vfs.FS
+	room atomic.Uint64
+}
+
+func (d *smallDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	return vfs.DiskUsage{AvailBytes: d.room.Load(), TotalBytes: 1 << 30}, nil
+}
+
+// TestAFullDiskTakesNoMailboxAndSaysSoUntilItHasRoomAgain: without a write.
+func TestAFullDiskTakesNoMailboxAndSaysSoUntilItHasRoomAgain(t *testing.T) {
+	clock, disk := storetest.NewClock(), &smallDisk{FS: vfs.Default}
+	s := open(t, t.TempDir(), Options{Now: clock.Now, FS: disk, Spare: 1 << 20})
+	defer s.Shutdown()
+	sh := storetest.NewShare(clock, 1, nil)
+	for _, c := range []struct {
+		room uint64
+		want error
+	}{{1<<20 - 1, relay.ErrStorage}, {1 << 20, nil}} {
+		disk.room.Store(c.room)
+		s.room.at = time.Time{} // what was known of the disk is old
+		if err := s.Room(); !errors.Is(err, c.want) {
+			t.Errorf("with %d bytes there is %v, want %v", c.room, err, c.want)
+		}
+		if err := s.Create(t.Context(), sh.ID, sh.Mailbox); !errors.Is(err, c.want) {
+			t.Errorf("with %d bytes a mailbox is %v, want %v", c.room, err, c.want)
+		}
 	}
 }
 

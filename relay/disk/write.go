@@ -126,16 +126,25 @@ func (s *Store) create(id frame.ShareID, m relay.Mailbox, d *draft) error {
 	}
 	m.Expires = m.Expires.Truncate(time.Second)
 	fresh := relay.NewRecord(m)
-	boxes, tombs := s.boxes.Load()+d.boxes, s.tombs.Load()+d.tombs
-	if boxes >= int64(s.limits.Mailboxes) || boxes+tombs >= int64(s.limits.Names) {
-		return relay.ErrStorage
-	}
-	if err := s.hasRoom(int(fresh.Size())); err != nil {
+	if err := s.fits(s.boxes.Load()+d.boxes, s.tombs.Load()+d.tombs, int(fresh.Size())); err != nil {
 		return err
 	}
 	d.boxes++
 	return errors.Join(d.Set(due(m.Expires, 'm', n), nil, nil), s.put(d, id, &fresh))
 }
+
+// fits returns relay.ErrStorage if another mailbox of so many bytes doesn't, beside so
+// many mailboxes and tombstones.
+func (s *Store) fits(boxes, tombs int64, size int) error {
+	if boxes >= int64(s.limits.Mailboxes) || boxes+tombs >= int64(s.limits.Names) {
+		return relay.ErrStorage
+	}
+	return s.hasRoom(size)
+}
+
+// Room implements relay.Store. What there is of the disk is asked for once a second at
+// most, as for a Create.
+func (s *Store) Room() error { return s.fits(s.boxes.Load(), s.tombs.Load(), 0) }
 
 // eraseStale erases a mailbox or tombstone of the same name whose time is up and
 // that no sweep has met yet.

@@ -472,10 +472,13 @@ func (s *suite) usedUp() {
 
 func (s *suite) storage() {
 	two, three := NewShare(s.clock, 2, nil), NewShare(s.clock, 3, nil)
+	s.ok("there is room for two", s.store.Room())
 	s.ok("a second", s.store.Create(s.ctx, two.ID, two.Mailbox))
 	s.is("a third", s.store.Create(s.ctx, three.ID, three.Mailbox), relay.ErrStorage)
+	s.is("as it says", s.store.Room(), relay.ErrStorage)
 	s.ok("the second again", s.store.Create(s.ctx, two.ID, two.Mailbox))
 	s.ok("one goes", s.store.Delete(s.ctx, two.ID, two.Proof))
+	s.ok("there is room", s.store.Room())
 	s.ok("the third fits", s.store.Create(s.ctx, three.ID, three.Mailbox))
 }
 
@@ -493,6 +496,7 @@ func (s *suite) names() {
 	}
 	last := all[2]
 	s.is("one mailbox and two tombstones are there", s.store.Create(s.ctx, last.ID, last.Mailbox), relay.ErrStorage)
+	s.is("there is no room for another name", s.store.Room(), relay.ErrStorage)
 	s.clock.Advance(time.Hour) // the first mailbox's time is up
 	s.is("but not swept yet", s.store.Create(s.ctx, last.ID, last.Mailbox), relay.ErrStorage)
 	again := s.sh.Mailbox
