@@ -258,7 +258,11 @@ func surveyOthers(s *survey, r *rig) {
 			if got.status != 405 || got.header.Get("Allow") != strings.Join(allow, ", ") {
 				s.t.Errorf("%s of the %v: got %d, Allow %q; want 405, Allow %q", m, place, got.status, got.header.Get("Allow"), allow)
 			}
-			if place != wire.Page && m != "HEAD" {
+			if place == wire.Page {
+				if media := got.header.Get("Content-Type"); media != "text/html; charset=utf-8" || len(got.body) == 0 {
+					s.t.Errorf("%s of the page: got %d bytes of %q, want the page", m, len(got.body), media)
+				}
+			} else if m != "HEAD" {
 				s.types[got.problem(s.t).Type] = true
 			}
 		}
