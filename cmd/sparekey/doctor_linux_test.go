@@ -313,6 +313,33 @@ func TestDoctorComparesTheClockWithTheRelays(t *testing.T) {
 	}
 }
 
+// TestDoctorTellsThatTheFirstShareCantMakeItsVault: in words and with an end that are
+// the share's own.
+func TestDoctorTellsThatTheFirstShareCantMakeItsVault(t *testing.T) {
+	t.Parallel()
+	r := newRelay(t)
+	dir := t.TempDir()
+	file, nowhere := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(file, []byte(spare), 0o600), os.Symlink(filepath.Join(dir, "not", "there"), nowhere)); err != nil {
+		t.Fatal(err)
+	}
+	for home, words := range map[string]string{
+		"/proc/sparekey/home":          "can't be made", // where nobody can make anything
+		filepath.Join(nowhere, "home"): "can't be made",
+	} {
+		e := examine(t, "", home, nil, "--paths", "relay", "--relay", r.url)
+		e.finds(trouble, "vault", "", words)
+		e.finds(trouble, "vault", "", home)
+		e.ends(exitCantWrite, "storage")
+		p := (&device{t: t, home: home, out: dir}).start("share", file, "--yes", "--relay", r.url)
+		p.exits(exitCantWrite)
+	}
+	home := filepath.Join(dir, "home")
+	e := examine(t, "", home, []string{"SPAREKEY_VAULT_KEY_FILE=" + filepath.Join(dir, "no-key")}, "--paths", "relay", "--relay", r.url)
+	e.finds(trouble, "vault", "", "no-key")
+	e.ends(exitVault, "vault_locked")
+}
+
 func TestDoctorLooksAtTheVaultAndItsKey(t *testing.T) {
 	t.Parallel()
 	r := newRelay(t)
@@ -322,8 +349,8 @@ func TestDoctorLooksAtTheVaultAndItsKey(t *testing.T) {
 	d := newDevice(t)
 	e := look(d)
 	e.finds(note, "vault", "", "there is none yet")
-	if _, err := os.Stat(d.home); err == nil {
-		t.Error("looking has made a vault")
+	if left, err := os.ReadDir(filepath.Dir(d.home)); err != nil || len(left) != 1 { // the folder for what is received
+		t.Errorf("looking has made %v: %v", left, err)
 	}
 	d.offered(r.url)
 	e = look(d)

@@ -7,11 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/sparekey/sparekey/node/vault"
 )
 
-// lookAtVault looks at this device's vault and its key; what isn't there yet is not made.
+// lookAtVault looks at this device's vault and its key; what isn't there yet is only tried.
 func (a *app) lookAtVault() []finding {
 	home := a.config.Home
 	info, err := os.Stat(home)
@@ -20,6 +21,9 @@ func (a *app) lookAtVault() []finding {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if err := tryVault(home, a.config.KeyFile); err != nil {
+			return []finding{unusable("vault", err)}
+		}
 		return []finding{{check: "vault", state: note, what: "there is none yet; the first share makes it in " + home}}
 	case err != nil:
 		return []finding{unusable("vault", err)}
@@ -29,6 +33,38 @@ func (a *app) lookAtVault() []finding {
 		all = append(all, f)
 	}
 	return append(all, a.lookAtKey()...)
+}
+
+// tryVault makes a vault as the first share would, but in a folder of its own beside
+// where that one makes it, and removes it again.
+func tryVault(home, keyFile string) error {
+	parent := home
+	for !there(parent) && parent != filepath.Dir(parent) {
+		parent = filepath.Dir(parent)
+	}
+	aside, err := os.MkdirTemp(parent, ".sparekey-doctor-")
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = &fs.PathError{Op: path.Op, Path: home, Err: path.Err} // what the share would see
+	}
+	if err != nil {
+		return fmt.Errorf("the vault's folder can't be made: %w", err)
+	}
+	defer os.RemoveAll(aside)
+	v, err := vault.Open(aside, vault.Options{KeyFile: keyFile, Rand: rand.Reader})
+	if err != nil {
+		return err
+	}
+	if err := tryLock(v); err != nil {
+		return fmt.Errorf("files can't be locked beside %s: %w", home, err)
+	}
+	return nil
+}
+
+// there reports whether something has this name, be it a link that leads nowhere.
+func there(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // lookIn opens the vault, and sees that shares can be locked and read.
@@ -73,7 +109,7 @@ func tryLock(v *vault.Vault) error {
 // unusable is the finding that no share can be kept here.
 func unusable(check string, err error) finding {
 	f := asFailure(err)
-	return finding{check: check, state: trouble, what: f.Message, fix: f.Hint, err: f}
+	return finding{check: check, state: trouble, what: strings.TrimSuffix(f.Message, "."), fix: f.Hint, err: f}
 }
 
 // lookAtKey sees that nobody else may read the key.
