@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -74,13 +75,7 @@ func serveCommand(stderr io.Writer) *cobra.Command {
 	f.BoolVar(&s.memory, "memory", false, "keep mailboxes in memory only: a restart loses them")
 	f.StringVar(&s.metrics, "metrics", "", "address for Prometheus metrics, which name nobody; empty: none")
 	f.DurationVar(&s.erase, "erase-after", 3*time.Minute, "how soon after its end no byte of a mailbox is in any file, at most 7m")
-	f.IntVar(&s.limits.Mailboxes, "max-mailboxes", 0, "mailboxes at once (0: 1,000,000)")
-	f.Int64Var(&s.limits.Bytes, "max-bytes", 0, "bytes on disk (0: 16 GiB)")
-	f.Int64Var(&s.limits.LifeBytes, "max-mailbox-bytes", 0, "bytes of frames that either side may append in a mailbox's whole life, those erased too (0: 32 MiB)")
-	f.IntVar(&s.quotas.Creates, "max-creates", 0, "mailboxes made a minute from one address prefix (0: 120, -1: no bound)")
-	f.IntVar(&s.quotas.WriteBytes, "max-write-bytes", 0, "bytes that writes bring a minute from one address prefix but loopback, and 4 KiB each (0: 8 MiB, -1: no bound)")
-	f.IntVar(&s.quotas.Open, "max-open", 0, "streams and held views at once from one address prefix but loopback (0: 4,000, -1: no bound)")
-	f.IntVar(&s.quotas.Guesses, "max-guesses", 0, "wrong capabilities a minute from one address prefix (0: 600, -1: no bound)")
+	s.boundFlags(c)
 	return c
 }
 
@@ -91,6 +86,9 @@ const maxErase = 7 * time.Minute
 func (s *service) run(ctx context.Context) (err error) {
 	if s.erase <= 0 || s.erase > maxErase {
 		return fmt.Errorf("--erase-after is more than 0 and at most %v, for within 10 minutes nothing may be left", maxErase)
+	}
+	if err := errors.Join(s.checkBounds(), s.missing()); err != nil {
+		return err
 	}
 	tlsConfig, err := s.tls()
 	if err != nil {
@@ -123,6 +121,23 @@ func (s *service) run(ctx context.Context) (err error) {
 	return relay.Serve(ctx, boundedTo(l, connections()), tlsConfig, h)
 }
 
+// missing returns an error that names all that a relay needs and the flags don't say.
+func (s *service) missing() error {
+	var all []string
+	if s.data == "" && !s.memory {
+		all = append(all, "--data FOLDER for its mailboxes (or --memory: a restart loses them)")
+	}
+	if !s.plain && (s.cert == "" || s.key == "") {
+		all = append(all, "--tls-cert FILE and --tls-key FILE (or --plain-http, on loopback or with --behind-proxy)")
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return fmt.Errorf(`a relay needs %s. For example:
+  sparekey-relay serve --listen :443 --data /var/lib/sparekey --tls-cert cert.pem --tls-key key.pem
+  sparekey-relay serve --memory --plain-http    # to try it on this machine`, strings.Join(all, ", and "))
+}
+
 // tls returns the TLS configuration, nil for plain HTTP where that is allowed.
 func (s *service) tls() (*tls.Config, error) {
 	switch {
@@ -132,8 +147,6 @@ func (s *service) tls() (*tls.Config, error) {
 		return nil, fmt.Errorf("plain HTTP on %s would show capabilities to the network: give --tls-cert and --tls-key, listen on loopback, or say --behind-proxy", s.listen)
 	case s.plain:
 		return nil, nil
-	case s.cert == "" || s.key == "":
-		return nil, errors.New("a relay needs --tls-cert and --tls-key, or --plain-http on loopback or behind a proxy")
 	}
 	pair, err := tls.LoadX509KeyPair(s.cert, s.key)
 	if err != nil {
@@ -157,8 +170,6 @@ func (s *service) store(log *slog.Logger) (relay.Store, error) {
 		return nil, errors.New("--memory and --data contradict each other: give one")
 	case s.memory:
 		return relay.NewMemory(nil, s.limits), nil
-	case s.data == "":
-		return nil, errors.New("--data names no folder to keep mailboxes in (--memory keeps them in memory)")
 	}
 	if err := os.MkdirAll(s.data, 0o700); err != nil {
 		return nil, fmt.Errorf("the folder for mailboxes can't be made: %w", err)
@@ -185,16 +196,25 @@ func (s *service) serveMetrics(h *relay.Handler) (stop func(), err error) {
 }
 
 func checkCommand() *cobra.Command {
+	const usual = "http://127.0.0.1:8443"
 	var url string
 	c := &cobra.Command{
-		Use: "check", Short: "Ask a running relay whether it is well; exit 1 if not", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return check(c.Context(), url) },
+		Use: "check [URL]", Short: "Ask a running relay whether it is well; exit 1 if not", Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 && url != "" {
+				return errors.New("the relay to ask is given twice: give it as an argument or by --url")
+			}
+			return check(c.Context(), cmp.Or(strings.Join(args, ""), url, usual))
+		},
 	}
-	c.Flags().StringVar(&url, "url", "http://127.0.0.1:8443", "the relay to ask")
+	c.Flags().StringVar(&url, "url", "", "the relay to ask, as the argument says it (default "+usual+")")
 	return c
 }
 
 func check(ctx context.Context, url string) error {
+	if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
+		return fmt.Errorf("%q is no URL of a relay: it begins with http:// or https://", url)
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+"/readyz", nil)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ func TestWhatARelayCannotPromiseOrMustNotDoIsRefusedAtTheStart(t *testing.T) {
 		{"--memory --plain-http --tls-cert x --listen 127.0.0.1:0", "contradict"},
 		{"--memory --data x --plain-http --listen 127.0.0.1:0", "contradict"},
 		{"--plain-http --listen 127.0.0.1:0", "--data"},
+		{"--memory --plain-http --max-bytes -1 --listen 127.0.0.1:0", "--max-bytes can't be -1"},
 	} {
 		root := command(io.Discard)
 		root.SetArgs(append([]string{"serve"}, strings.Fields(c.args)...))
@@ -49,5 +51,67 @@ func TestThePageOfCommandsNamesEveryBoundOfARelayAndItsDefault(t *testing.T) {
 	}
 	if len(flags) < 7 || !maps.Equal(told, flags) {
 		t.Errorf("the page tells %v, the flags %v", told, flags)
+	}
+}
+
+// TestABoundThatMeansNothingIsRefusedByItsName: -1 is one of these where the help
+// doesn't say that it stands for no bound. Without a folder or a certificate none starts.
+func TestABoundThatMeansNothingIsRefusedByItsName(t *testing.T) {
+	serve, _, err := command(io.Discard).Find([]string{"serve"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounds := regexp.MustCompile(`(?m)^ +--(max-[a-z-]+) .*$`).FindAllStringSubmatch(serve.Flags().FlagUsages(), -1)
+	if len(bounds) < 7 {
+		t.Fatalf("only %d bounds are found: this test looks in the wrong place", len(bounds))
+	}
+	for _, b := range bounds {
+		usage, flag := b[0], "--"+b[1]
+		for value, refused := range map[string]bool{"-2": true, "-1": !strings.Contains(usage, "-1: no bound"), "0": false, "1": false} {
+			root := command(io.Discard)
+			root.SetArgs([]string{"serve", flag, value})
+			err := root.ExecuteContext(t.Context())
+			if err == nil || strings.Contains(err.Error(), flag+" can't be "+value) != refused {
+				t.Errorf("%s %s: got %v, want it refused by its name: %v", flag, value, err, refused)
+			}
+		}
+	}
+}
+
+func TestWhatARelayNeedsIsSaidAllAtOnceWithAnExample(t *testing.T) {
+	for args, says := range map[string][]string{
+		"serve":                    {"--data", "--memory", "--tls-cert", "--tls-key", "--plain-http", "sparekey-relay serve "},
+		"serve --tls-cert x":       {"--data", "--tls-key", "sparekey-relay serve "},
+		"serve --memory":           {"--tls-cert", "sparekey-relay serve "},
+		"serve --plain-http":       {"--data", "sparekey-relay serve "},
+		"check 127.0.0.1:8443":     {"http://"},
+		"check --url localhost:80": {"http://"},
+		"check http://a --url b":   {"twice"},
+	} {
+		root := command(io.Discard)
+		root.SetArgs(strings.Fields(args))
+		err := root.ExecuteContext(t.Context())
+		for _, word := range says {
+			if err == nil || !strings.Contains(err.Error(), word) {
+				t.Errorf("%s: got %v, want it to say %s", args, err, word)
+			}
+		}
+	}
+}
+
+// TestARelayIsAskedByItsURLAsAnArgumentAndByTheFlag asks a real one.
+func TestARelayIsAskedByItsURLAsAnArgumentAndByTheFlag(t *testing.T) {
+	t.Parallel()
+	p := start(t, t.TempDir())
+	for _, args := range [][]string{{"check", p.url}, {"check", "--url", p.url}} {
+		if out, err := exec.Command(relayBinary, args...).CombinedOutput(); err != nil || string(out) != "ready\n" {
+			t.Errorf("%q: %v, %s", args, err, out)
+		}
+	}
+	p.stop()
+	for _, args := range [][]string{{"check", p.url}, {"check", "--url", p.url}} {
+		if out, err := exec.Command(relayBinary, args...).CombinedOutput(); err == nil {
+			t.Errorf("%q of a relay that has ended: %s", args, out)
+		}
 	}
 }
