@@ -273,6 +273,9 @@ func TestDoctorTellsWhatIsTheMatterWithARelay(t *testing.T) {
 			}
 			e := examine(t, network, filepath.Join(t.TempDir(), "home"), []string{"SSL_CERT_FILE=" + c.roots, "SSL_CERT_DIR=" + os.DevNull}, "--paths", "relay", "--relay", c.url)
 			e.finds(c.state, c.check, subject, c.message)
+			if name == "nobody's certificate" && !strings.Contains(e.text, "SSL_CERT_FILE") {
+				t.Errorf("it doesn't say how a certificate of one's own is trusted\n%s", e.text)
+			}
 			word := "no_path"
 			if c.exit == exitDone {
 				word = "relay"

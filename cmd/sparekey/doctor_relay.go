@@ -97,7 +97,7 @@ func diagnose(err error) (what, fix string) {
 		return fmt.Sprintf("its certificate is valid from %s to %s, and this device's clock says %s", day(invalid.Cert.NotBefore), day(invalid.Cert.NotAfter), day(time.Now())),
 			"set the clock if it is wrong; else the relay's operator has to renew it"
 	case errors.As(err, &unknown):
-		return "its certificate is from nobody whom this device trusts", "log in to the network, if it has a page for that; else see that the address is right"
+		return "its certificate is from nobody whom this device trusts", "log in to the network, if it has a page for that; see that the address is right; of a relay of your own, name its certificate in SSL_CERT_FILE"
 	case errors.As(err, &other):
 		return "its certificate is for another name", "see that the address is right"
 	case errors.As(err, &invalid):
