@@ -62,11 +62,18 @@ func (t *track) hasAll(items []item) bool {
 //     is lost by it: the mailbox holds nothing that could still be claimed;
 //   - who hasn't the last word stays until the other side has gone, or been quiet
 //     for a while: its last word may come again;
-//   - who owes an answer stays until a path has taken it, for a while.
+//   - who owes an answer stays until a path has taken it, for a while;
+//   - and all this for no longer than such a while: whoever knows the link can go on
+//     saying things that want an answer.
 func (r *run) owing(now time.Time) time.Duration {
 	if !r.load.over() || len(r.items) > 0 || r.mailbox && !r.load.Told {
+		r.free = time.Time{}
 		return time.Hour
 	}
+	if r.free.IsZero() {
+		r.free = now
+	}
+	most := answerFor - now.Sub(r.free)
 	left := time.Duration(0)
 	if !r.mailbox && !r.c.config.NoMailbox {
 		left = boxPatience - now.Sub(r.began) // it may be on its way
@@ -80,10 +87,10 @@ func (r *run) owing(now time.Time) time.Duration {
 			continue
 		}
 		if t.direct != nil && r.load.Stay {
-			left = max(left, linger-now.Sub(t.heard))
+			left = max(left, min(linger-now.Sub(t.heard), most))
 		}
 		if t.replying || len(t.replies) > 0 {
-			left = max(left, answerFor-now.Sub(t.owed))
+			left = max(left, min(answerFor-now.Sub(t.owed), most))
 		}
 	}
 	return left

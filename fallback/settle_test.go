@@ -42,6 +42,7 @@ func TestEndedShareIsSettledOnceAllIsDoneThatCanBe(t *testing.T) {
 		{"not before the share has ended", lan, nil, met, Load{Frames: []frame.Frame{last}}, never},
 		{"where nothing was ever told to anybody, at once", lan, nil, nil, Load{Decision: over}, 0},
 		{"who hasn't the last word stays until it is quiet", lan, nil, repeats, stays, linger - 100*time.Millisecond + way},
+		{"but not for as long as anybody at a path's end likes", lan, nil, talks, stays, answerFor},
 		{"or until the other side has gone", lan, nil, leaves, stays, 500*time.Millisecond + way},
 		{"where it has long been quiet, not at all", lan, nil, met, stays, 0},
 		{"who owes an answer stays until a path has taken it", lan, nil, asks, answers, 200*time.Millisecond + 3*way},
@@ -90,6 +91,12 @@ func met(d *device) { d.say(1) }
 func repeats(d *device) {
 	d.say(1)
 	time.AfterFunc(900*time.Millisecond, func() { d.say(1) })
+}
+
+// talks is one that says the same again and again.
+func talks(d *device) {
+	d.say(1)
+	time.AfterFunc(500*time.Millisecond, func() { talks(d) })
 }
 
 // leaves is one that does, and then goes away.
