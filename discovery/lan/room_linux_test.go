@@ -3,6 +3,7 @@ package lan_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -38,8 +39,12 @@ func alone(t *testing.T) bool {
 	c := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.timeout", "3m", "-test.parallel", "16", "-test.v")
 	c.Env = append(os.Environ(), "SPAREKEY_ALONE="+t.Name())
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%v (network namespaces need root)\n%s", err, out)
+	out, err := c.CombinedOutput()
+	if exit := new(exec.ExitError); errors.As(err, &exit) {
+		t.Fatalf("in a network of its own: %v\n%s", err, out)
+	}
+	if err != nil {
+		t.Fatalf("%v (network namespaces need root)", err)
 	}
 	return false
 }
