@@ -35,7 +35,7 @@ func main() {
 
 func command(stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
-		Use: "sparekey-relay", Short: "A store-and-forward relay for sparekey that sees nothing but ciphertext",
+		Use: "sparekey-relay", Short: "A store-and-forward relay for sparekey that can't read what it keeps",
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.AddCommand(serveCommand(stderr), checkCommand())
