@@ -151,6 +151,18 @@ func TestDoctorTellsWhatIsMissingInTheRoom(t *testing.T) {
 	}
 }
 
+// TestDoctorDoesntCallARoomClosedWhoseLoopbackIsDown: a share goes there all the same.
+func TestDoctorDoesntCallARoomClosedWhoseLoopbackIsDown(t *testing.T) {
+	t.Parallel()
+	e := examine(t, network+"ip link set lo down", filepath.Join(t.TempDir(), "home"), nil, "--paths", "lan")
+	e.finds(works, "multicast", "room", "by 224.0.0.251 and ff02::fb")
+	e.finds(note, "udp", "lo", "loopback interface is down")
+	e.ends(exitDone, "lan")
+	e = examine(t, network+noGroups4+"echo 1 >/proc/sys/net/ipv6/conf/room/disable_ipv6; ip link set lo down", filepath.Join(t.TempDir(), "home"), nil, "--paths", "lan", "--timeout", "10s")
+	e.finds(trouble, "multicast", "room", "doesn't hear itself")
+	e.ends(exitNoPath, "no_path")
+}
+
 // TestDoctorTellsOfAProgramThatKeepsMDNSsPortToItself, which no firewall is to blame for.
 func TestDoctorTellsOfAProgramThatKeepsMDNSsPortToItself(t *testing.T) {
 	t.Parallel()
