@@ -213,7 +213,7 @@ func (a *app) resumeReceiver(ctx context.Context, dev *node.Device, id string, r
 			a.emit(event{Type: "result", ID: id, Role: "receiver", State: string(state), Known: true})
 			return nil
 		}
-		return receiverEnd(id, u)
+		return a.receiverEnd(id, u)
 	}
 	lock, err := a.hold(id)
 	if err != nil {
@@ -330,7 +330,7 @@ func (a *app) reach(ctx context.Context, id string, o order) (*drive, word, erro
 		case <-enough:
 			return nil, word{}, fail(exitRefused, "held", "another sparekey process works on this share and doesn't answer. What was asked may have been done.", "sparekey show "+id+" tells; or end that process, and try again").because(err)
 		case <-ctx.Done():
-			return nil, word{}, interrupted(ctx, id, ctx.Err())
+			return nil, word{}, a.interrupted(ctx, id, ctx.Err())
 		}
 	}
 }
@@ -347,7 +347,7 @@ const answerTime = 10 * time.Second
 func (d *drive) order(ctx context.Context, o order) error {
 	do := func() error {
 		if err := d.live.Do(ctx, o.event()); err != nil && !errors.Is(err, node.ErrStopped) {
-			return interrupted(ctx, d.id, err)
+			return d.a.interrupted(ctx, d.id, err)
 		}
 		return nil
 	}
@@ -372,7 +372,7 @@ func (d *drive) order(ctx context.Context, o order) error {
 			}
 		case <-ctx.Done():
 			if unheard = true; !d.latest().State.Ended() {
-				err = interrupted(ctx, d.id, ctx.Err())
+				err = d.a.interrupted(ctx, d.id, ctx.Err())
 			}
 		}
 	}
@@ -396,13 +396,16 @@ func (a *app) ordered(id string, o order, u node.Update) error {
 	want := map[string]share.State{"cancel": share.Cancelled, "decline": share.Declined, "relinquish": share.Relinquished}[o.Do]
 	switch {
 	case u.State == want, o.Do == "cancel" && u.State == share.Declined:
-		a.say("%s. The credential was handed to nobody.", map[share.State]string{share.Cancelled: "Cancelled", share.Declined: "Declined", share.Relinquished: "Handed back"}[u.State])
+		text, _ := a.whereabouts(id)
+		a.say("%s. %s", map[share.State]string{share.Cancelled: "Cancelled", share.Declined: "Declined", share.Relinquished: "Handed back"}[u.State], text)
 		a.emit(event{Type: "result", ID: id, State: string(u.State)})
 		return nil
 	case u.State == share.Done && o.Do == "cancel":
 		return fail(exitTaken, "too_late", fmt.Sprintf("too late: it was received%s, and confirmed.", by(u.Label)), "to take it back, withdraw the credential where it was issued")
 	case u.State == share.Granted:
-		return fail(exitTaken, "asked", "the credential has left for the receiver, which has been asked not to use it. Its answer is not here yet.", "sparekey resume "+id)
+		f := fail(exitTaken, "asked", "the credential has left for the receiver, which has been asked not to use it. Its answer is not here yet.", "sparekey resume "+id)
+		f.Safe = false
+		return f
 	case u.State == share.Done, u.State == share.Provisioned:
 		return fail(exitTaken, "too_late", "too late: the credential is here already.", "remove it by hand, if you don't want it")
 	case u.State == share.Provisioning && o.Do == "relinquish":

@@ -133,7 +133,7 @@ func (d *drive) accept(ctx context.Context, p share.Preview, f receiveFlags) err
 		if err := d.live.Wait(); err != nil {
 			return err
 		}
-		return receiverEnd(d.id, d.latest())
+		return d.a.receiverEnd(d.id, d.latest())
 	}
 	if err == nil || ctx.Err() == nil {
 		return err
@@ -141,7 +141,7 @@ func (d *drive) accept(ctx context.Context, p share.Preview, f receiveFlags) err
 	d.live.Wait()
 	switch state := d.latest().State; { // what came first, the claim or the interruption?
 	case state != share.Opened && state != share.Viewed:
-		return interrupted(ctx, d.id, err)
+		return d.a.interrupted(ctx, d.id, err)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return fail(exitInterrupted, "interrupted", "interrupted. Nothing was used up.", "open the link again").because(err)
 	}
@@ -242,7 +242,7 @@ func (d *drive) preview(ctx context.Context) (share.Preview, error) {
 				}
 			}
 			if u.State == share.Taken {
-				return share.Preview{}, receiverEnd(d.id, u)
+				return share.Preview{}, d.a.receiverEnd(d.id, u)
 			}
 			if u.Preview != nil {
 				d.showPreview(*u.Preview, u.Left)
@@ -252,7 +252,7 @@ func (d *drive) preview(ctx context.Context) (share.Preview, error) {
 			if err := d.live.Wait(); err != nil {
 				return share.Preview{}, unseen(ctx, trouble, err)
 			}
-			return share.Preview{}, receiverEnd(d.id, d.latest())
+			return share.Preview{}, d.a.receiverEnd(d.id, d.latest())
 		}
 	}
 }
@@ -363,6 +363,9 @@ func (d *drive) awaitReceiver(ctx context.Context) error {
 		enough = time.After(patience)
 	}
 	quiet := time.After(silence)
+	if d.began == share.Provisioned {
+		d.a.say("Received before: it was put in its place. Telling the sender … (Ctrl-C is safe: `sparekey resume %s` goes on)", d.id)
+	}
 	for {
 		select {
 		case <-quiet:
@@ -387,8 +390,9 @@ func (d *drive) awaitReceiver(ctx context.Context) error {
 			return d.received(u, u.State == share.Done || u.Known)
 		case <-d.live.Done():
 			err, u := d.live.Wait(), d.latest()
-			if err != nil && !u.State.Ended() {
-				return interrupted(ctx, d.id, err)
+			received := u.State == share.Provisioned && ctx.Err() != nil // what is left is to tell the sender
+			if err != nil && !u.State.Ended() && !received {
+				return d.a.interrupted(ctx, d.id, err)
 			}
 			return d.received(u, err == nil)
 		}
@@ -425,6 +429,10 @@ func (d *drive) received(u node.Update, known bool) error {
 	got := u.State == share.Done || u.State == share.Provisioned
 	where := d.a.placed.where()
 	switch {
+	case got && d.began == share.Provisioned: // it was told that it is received
+		if known {
+			d.a.say("The sender knows now.")
+		}
 	case got && where != "":
 		d.a.say("Received. It is in %s", credential.Display(where, 400))
 	case got:
@@ -434,14 +442,14 @@ func (d *drive) received(u node.Update, known bool) error {
 		d.a.say("The sender doesn't know yet: `sparekey resume %s` tells it when it can be reached.", d.id)
 	}
 	if !got {
-		return receiverEnd(d.id, u)
+		return d.a.receiverEnd(d.id, u)
 	}
 	d.a.emit(event{Type: "result", ID: d.id, Role: "receiver", State: string(u.State), Known: known, Where: where})
 	return nil
 }
 
 // receiverEnd is the failure of a share that brought nothing.
-func receiverEnd(id string, u node.Update) error {
+func (a *app) receiverEnd(id string, u node.Update) error {
 	because := ""
 	if u.Reason != "" {
 		because = " (" + credential.Display(u.Reason, 200) + ")"
@@ -452,7 +460,7 @@ func receiverEnd(id string, u node.Update) error {
 	case share.Cancelled:
 		return fail(exitOver, "cancelled", "the sender cancelled the share"+because+". Nothing was received.", "ask the sender")
 	case share.Declined:
-		return fail(exitOver, "declined", "the share was declined here"+because+". Nothing was received.", "")
+		return a.unreceived(id, fail(exitOver, "declined", "the share was declined here"+because+".", ""))
 	case share.Relinquished:
 		return fail(exitOver, "relinquished", "the claim was handed back here. Nothing was received.", "to receive it after all: sparekey forget "+id+", and open the link again")
 	case share.Expired:

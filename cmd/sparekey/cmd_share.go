@@ -297,7 +297,7 @@ func (d *drive) awaitSender(ctx context.Context, r node.Record, noWait bool) err
 				}
 			}
 			if err := d.live.Wait(); err != nil {
-				return interrupted(ctx, d.id, err)
+				return d.a.interrupted(ctx, d.id, err)
 			}
 			return nil
 		}
@@ -310,17 +310,6 @@ func (d *drive) other(r node.Record) string {
 		return "The other device"
 	}
 	return "The relay"
-}
-
-// interrupted is the failure of a wait that was cut off; the share is kept.
-func interrupted(ctx context.Context, id string, err error) error {
-	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fail(exitNoPath, "timeout", "the time given by --timeout is up. The share is kept, and nothing was used up.", "sparekey resume "+id).because(err)
-	case ctx.Err() != nil:
-		return fail(exitInterrupted, "interrupted", "interrupted. The share is kept, and nothing is lost.", "sparekey resume "+id).because(err)
-	}
-	return err
 }
 
 // sender tells one update of a sender's share; done ends the command.
@@ -387,9 +376,9 @@ func (a *app) ended(id string, u node.Update, r node.Record) error {
 		a.emit(event{Type: "result", ID: id, State: string(u.State), Peer: u.Label})
 		return nil
 	case share.Cancelled:
-		return fail(exitOver, "cancelled", "the share was cancelled"+because+". The credential was handed to nobody.", "")
+		return a.unreceived(id, fail(exitOver, "cancelled", "the share was cancelled"+because+".", ""))
 	case share.Declined:
-		return fail(exitOver, "declined", "the receiver declined"+because+". The credential was handed to nobody.", "share it again, if it was meant for another device")
+		return a.unreceived(id, fail(exitOver, "declined", "the receiver declined"+because+".", "share it again, if it was meant for another device"))
 	case share.Expired:
 		return fail(exitOver, "expired", "the time is up, and nobody received it.", "share it again")
 	case share.Unresolved:
