@@ -100,6 +100,9 @@ func (s *service) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Shutdown()) }()
+	if store.Room() != nil { // those that are there still work, so it serves
+		fmt.Fprintln(s.stderr, "sparekey-relay: there is no room for another mailbox, so new shares will be refused: give it more by --max-bytes or --max-mailboxes, or a larger disk")
+	}
 	l, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		return fmt.Errorf("can't listen on %s: %w", s.listen, err)

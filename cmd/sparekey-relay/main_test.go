@@ -115,3 +115,16 @@ func TestARelayIsAskedByItsURLAsAnArgumentAndByTheFlag(t *testing.T) {
 		}
 	}
 }
+
+// TestARelayWithoutRoomSaysSoAtTheStart: a bound that is smaller than an empty store.
+func TestARelayWithoutRoomSaysSoAtTheStart(t *testing.T) {
+	t.Parallel()
+	const says = "no room for another mailbox"
+	for bound, told := range map[string]bool{"1": true, "0": false} {
+		p := start(t, t.TempDir(), "--max-bytes", bound)
+		p.stop()
+		if strings.Contains(p.log.String(), says) != told {
+			t.Errorf("--max-bytes %s: it says %q: %v, want it said: %v", bound, says, p.log, told)
+		}
+	}
+}
