@@ -32,11 +32,13 @@ func (a *app) list(ctx context.Context, all bool) error {
 		return err
 	}
 	dev, shown := a.device(), 0
+	var unread []error
 	for _, id := range ids {
 		r, err := dev.Load(id)
 		if err != nil {
 			a.say("%s  can't be read: %v", id, err)
 			a.emit(event{Type: "trouble", ID: id, Message: err.Error()})
+			unread = append(unread, err)
 			continue
 		}
 		e := a.describe(id, r)
@@ -48,6 +50,8 @@ func (a *app) list(ctx context.Context, all bool) error {
 		shown++
 	}
 	switch {
+	case len(unread) > 0:
+		return unreadable(unread)
 	case shown > 0:
 	case all:
 		a.say("There is no share here.")
@@ -56,6 +60,13 @@ func (a *app) list(ctx context.Context, all bool) error {
 	}
 	a.emit(event{Type: "result"})
 	return nil
+}
+
+// unreadable is the failure of a list in which shares are missing; it has the code of the first one's.
+func unreadable(errs []error) error {
+	f := *asFailure(errs[0])
+	f.Message = plural(len(errs), "share") + " here can't be read. What can't be read was left as it is."
+	return (&f).because(errors.Join(errs...))
 }
 
 // describe says how a share stands.
@@ -160,6 +171,7 @@ func (a *app) resume(ctx context.Context, args []string, f receiveFlags) error {
 		return err
 	}
 	defer d.close()
+	a.waiting(id, d.began)
 	return d.awaitSender(ctx, r, false)
 }
 

@@ -72,6 +72,9 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 	if err != nil {
 		return err
 	}
+	if f.dryRun && a.hadBefore(id, r) {
+		return nil
+	}
 	w := a.ways(r.Ways)
 	if err := a.admit(ctx, w, l, r, f); err != nil {
 		return err
@@ -222,6 +225,18 @@ func (a *app) known(dev *node.Device, l link.Link) (id string, r node.Record, er
 		}
 	}
 	return "", node.Record{}, nil
+}
+
+// hadBefore tells of a share that is only to be looked at if this device has received it:
+// whoever is asked for it could say no more than that it is gone.
+func (a *app) hadBefore(id string, r node.Record) bool {
+	state, _, _, err := r.State()
+	if id == "" || err != nil || state != share.Done && state != share.Provisioned {
+		return false
+	}
+	a.say("This device has received %s by this link before. Nothing is left to receive.", a.named(r.Preview))
+	a.emit(event{Type: "result", ID: id, Role: "receiver", State: string(state), Known: state == share.Done})
+	return true
 }
 
 // preview waits for the offer and shows it.

@@ -246,7 +246,21 @@ func (a *app) showOffer(id string, r node.Record, f shareFlags) {
 	if f.noWait {
 		return
 	}
-	a.say("Waiting for it to be claimed … (Ctrl-C is safe: `sparekey resume %s` goes on)", id)
+	a.waiting(id, share.Offered)
+}
+
+// waiting says what a sender's share waits for.
+func (a *app) waiting(id string, state share.State) {
+	what := "Waiting for the receiver's answer"
+	switch {
+	case state == share.Offered:
+		what = "Waiting for it to be claimed"
+	case state == share.Unresolved:
+		what = "Looking for a late answer"
+	case state.Ended():
+		what = "Telling that the share has ended (" + string(state) + ")"
+	}
+	a.say("%s … (Ctrl-C is safe: `sparekey resume %s` goes on)", what, id)
 }
 
 // How long a sender goes on where it would stop otherwise.

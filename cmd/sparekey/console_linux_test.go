@@ -207,18 +207,22 @@ func TestCLI02CtrlCIsSafeAtEveryPromptAndWait(t *testing.T) {
 		tells string
 		state string // of the share on that device afterwards
 	}{
-		{"the question to the sender", func(*device, *device, string) []string { return []string{"share", "key", "--relay", r.url} }, sending, "[y/N]", "interrupted", ""},
+		{"the question to the sender", func(*device, *device, string) []string { return []string{"share", "key", "--relay", r.url} }, sending, "[y/N]", "Nothing was done", ""},
 		{"the sender waits", func(*device, *device, string) []string {
 			return []string{"share", "key", "--yes", "--relay", r.url, "--qr", "never"}
 		}, sending, "Waiting for it to be claimed", "sparekey resume", "offered"},
-		{"the link is asked for", func(*device, *device, string) []string { return []string{"receive"} }, receiving, "Paste the link", "interrupted", ""},
+		{"the link is asked for", func(*device, *device, string) []string { return []string{"receive"} }, receiving, "Paste the link", "Nothing was done", ""},
 		{"the relay is asked about", func(*device, *device, string) []string {
 			return []string{"receive", "https://relay.example.org/s/AAAAAAAAAAAAAAAAAAAAAA#AAAAAAAAAAAAAAAAAAAAAA"}
-		}, receiving, "[Y/n]", "interrupted", ""},
+		}, receiving, "[Y/n]", "Nothing was done", ""},
 		{"the offer is waited for", func(_, _ *device, link string) []string {
 			return []string{"receive", link[:len(link)-22] + "AAAAAAAAAAAAAAAAAAAAAA", "-v"}
 		}, receiving, "", "Nothing was used up", ""},
 		{"the question to the receiver", func(_, _ *device, link string) []string { return []string{"receive", link} }, receiving, "Receive it on this device", "interrupted", ""},
+		{"the sender is asked whether to forget", func(alice, _ *device, _ string) []string {
+			alice.offered(r.url)
+			return []string{"forget", alice.id()}
+		}, sending, "Forget it all the same? [y/N]", "Nothing was done", "offered"},
 		{"the receiver waits", func(_, _ *device, link string) []string { return []string{"receive", link, "--yes"} }, receiving, "", "sparekey resume", "claimed"},
 	} {
 		for _, twice := range []bool{false, true} {
@@ -247,6 +251,9 @@ func TestCLI02CtrlCIsSafeAtEveryPromptAndWait(t *testing.T) {
 				screen.exits(exitInterrupted)
 				if !twice && !strings.Contains(screen.shown(), c.tells) {
 					t.Errorf("it doesn't say %q: %s", c.tells, screen.shown())
+				}
+				if c.state == "" && strings.Contains(screen.shown(), "resume") {
+					t.Errorf("there is nothing to go on with: %s", screen.shown())
 				}
 				if got := d.state(); got != c.state {
 					t.Errorf("the share stands at %q, want %q", got, c.state)

@@ -68,7 +68,7 @@ func (a *app) drive(ctx context.Context, d *node.Device, id string, lock *vault.
 		run.stop()
 		return nil, err
 	}
-	run.live = live
+	run.live, a.driven = live, id
 	if run.socket, err = a.vault.Listen(id); err != nil {
 		run.close()
 		return nil, err

@@ -58,11 +58,11 @@ func asFailure(err error) *failure {
 	case errors.As(err, &f):
 		return f
 	case errors.Is(err, context.DeadlineExceeded):
-		return fail(exitNoPath, "timeout", "the time given by --timeout is up. Nothing was used up.", "run it again, or give it more time").because(err)
+		return fail(exitNoPath, "timeout", "the time given by --timeout is up. Nothing is lost.", "run it again, or give it more time").because(err)
 	case errors.Is(err, context.Canceled):
-		return fail(exitInterrupted, "interrupted", "interrupted. Nothing is lost.", "sparekey resume goes on").because(err)
+		return fail(exitInterrupted, "interrupted", "interrupted. Nothing is lost.", "run it again").because(err)
 	case errors.Is(err, syscall.EPIPE):
-		return fail(exitCantWrite, "output_closed", "the program that reads the output has closed it. The share is kept.", "sparekey list shows it").because(err)
+		return fail(exitCantWrite, "output_closed", "the program that reads the output has closed it before all was written.", "").because(err)
 	}
 	if known := vaultFailure(err); known != nil {
 		return known

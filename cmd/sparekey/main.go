@@ -46,6 +46,7 @@ type app struct {
 	term   *terminal
 	vault  *vault.Vault
 	placed placing
+	driven string // the share that this process has held; empty: none
 
 	asked, usual ways             // the kinds of path that the command line names, and those that are set
 	room         discovery.Finder // of the other device in the room
@@ -87,6 +88,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 		return exitDone
 	}
 	f := asFailure(err)
+	if f.Code == "output_closed" && a.driven != "" {
+		f.Message, f.Hint = f.Message+" The share is kept.", "sparekey show "+a.driven+" shows how it stands"
+	}
 	a.failed(f)
 	return f.Exit
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"os"
 	"os/exec"
@@ -153,6 +154,23 @@ func TestAnswerAtThePromptCounts(t *testing.T) {
 		p.exits(t, c.code, c.says)
 		if _, err := os.Stat(got); (err == nil) != (c.code == exitDone) {
 			t.Errorf("%s: the credential is there: %v", c.name, err == nil)
+		}
+	}
+}
+
+// TestAQuestionThatIsCutOffHasDoneNothing, whether by Ctrl-C or by --timeout.
+func TestAQuestionThatIsCutOffHasDoneNothing(t *testing.T) {
+	_, tty := openTerminal(t)
+	ask := newTerminal(tty, io.Discard, false)
+	pressed, press := context.WithCancel(t.Context())
+	press()
+	late, stop := context.WithTimeout(t.Context(), 0)
+	defer stop()
+	for code, ctx := range map[string]context.Context{"interrupted": pressed, "timeout": late} {
+		_, err := ask.confirm(ctx, "Really?", true, "--yes")
+		f := asFailure(err)
+		if f.Code != code || !strings.HasSuffix(f.Message, "Nothing was done.") || strings.Contains(f.Hint, "resume") {
+			t.Errorf("%q, try %q, code %s; want %s", f.Message, f.Hint, f.Code, code)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -110,8 +111,16 @@ func (t *terminal) ask(ctx context.Context, prompt, flag string, read func() (st
 		return a.text, nil
 	case <-ctx.Done():
 		fmt.Fprintln(t.out)
-		return "", ctx.Err()
+		return "", unasked(ctx)
 	}
+}
+
+// unasked is the failure of a question that was cut off. Nothing is done before its answer.
+func unasked(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fail(exitNoPath, "timeout", "the time given by --timeout is up, and there was no answer. Nothing was done.", "run it again, or give it more time").because(ctx.Err())
+	}
+	return fail(exitInterrupted, "interrupted", "interrupted at the question. Nothing was done.", "").because(ctx.Err())
 }
 
 // oneByte keeps a reader from taking more than a line off the terminal.
