@@ -148,10 +148,10 @@ func TestJudgeSeesWhatIsWrong(t *testing.T) {
 	}
 	half := func(*world) []byte { return []byte("half") }
 	for wrong, sc := range map[string]*scenario{
-		"want one of":    {name: "handover", open: told, play: both, ends: []string{"cancelled/none"}},
-		"want 1 places":  {name: "handover", open: told, play: leave("out/second/key.txt", func(w *world) []byte { return w.content }), ends: []string{"done/done"}},
-		"was left there": {name: "handover", open: told, play: leave("out/receiver/.sparekey-0", half), ends: []string{"done/done"}},
-		"can't be read":  {name: "handover", open: told, play: leave("sender/shares/aaaaaaaa", half), ends: []string{"done/done"}},
+		"want one of":                  {name: "handover", open: told, play: both, ends: []string{"cancelled/none"}},
+		"want 1 places":                {name: "handover", open: told, play: leave("out/second/key.txt", func(w *world) []byte { return w.content }), ends: []string{"done/done"}},
+		"was left there":               {name: "handover", open: told, play: leave("out/receiver/.sparekey-0", half), ends: []string{"done/done"}},
+		"list of sender: exit code 11": {name: "handover", open: told, play: leave("sender/shares/aaaaaaaa", half), ends: []string{"done/done"}},
 	} {
 		if o := newLab(t).run(t.Context(), sc, nil, nil); o.err == nil || !strings.Contains(o.err.Error(), wrong) {
 			t.Errorf("judged as %q, %v; want an error that says %q", o.what, o.err, wrong)
