@@ -190,8 +190,8 @@ func TestWhatWasJudgedBeforeTheEndIsAnswered(t *testing.T) {
 		d.carry(Load{Frames: []frame.Frame{offer}})
 		a := <-c.Arrivals()
 		synctest.Wait()
-		leave()
 		c.Judge(a.From, Verdict{OK: true})
+		leave()
 		<-gone
 		if n := pathtest.Unanswered(mine); n > 0 {
 			t.Errorf("%d pieces were judged and not answered", n)
