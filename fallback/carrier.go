@@ -173,7 +173,6 @@ type run struct {
 
 	given    map[sum]given // the items of the load that a path was given
 	mailbox  bool          // there has been one
-	ended    time.Time     // when the share had ended; zero: not yet
 	free     time.Time     // since when nothing but an answer may be owed; zero: more is
 	answered bool          // a direct path has taken the last ack that this side gives
 }

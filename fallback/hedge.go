@@ -36,9 +36,6 @@ func (r *run) renew(l Load, version uint64, now time.Time) {
 		}
 	}
 	r.load, r.version, r.items = l, version, items(l)
-	if l.over() && r.ended.IsZero() {
-		r.ended = now
-	}
 	wanted := make(map[sum]bool, len(r.items))
 	for _, it := range r.items {
 		wanted[it.sum] = true

@@ -79,7 +79,7 @@ func (r *run) owing(now time.Time) time.Duration {
 		left = boxPatience - now.Sub(r.began) // it may be on its way
 	}
 	if r.load.Answers && !r.answered {
-		left = max(left, answerFor-now.Sub(r.ended))
+		left = max(left, most)
 	}
 	for _, t := range r.tracks {
 		if t.box != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"net"
 	"sync"
-	"syscall"
 )
 
 // kept are the descriptors that clients don't get: the store's files, 256 of them at
@@ -11,19 +10,20 @@ import (
 // what has run out, and whoever opens connections enough would take them all.
 const kept = 384
 
+// manyDescriptors is more than a process comes to.
+const manyDescriptors = 1 << 30
+
 // connections returns how many connections may be open at once; where descriptors are
 // few, half of them.
 func connections() int {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > 1<<30 {
-		return 1 << 30
-	}
-	have := int(limit.Cur)
+	have := descriptors()
 	return max(have-kept, have/2)
 }
 
 // A bounded listener has so many connections open at once, and no more: others wait
-// until one ends. Those that say nothing end after some seconds.
+// until one ends. Those that say nothing end after some seconds. (That of x/net/netutil
+// hides CloseWrite, by which net/http has a client read an answer that came before all
+// of its request was sent.)
 type bounded struct {
 	net.Listener
 	free   chan struct{} // a value a connection that is open

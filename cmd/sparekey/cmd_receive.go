@@ -82,8 +82,10 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 	if id != "" && !f.dryRun {
 		return a.resumeReceiver(ctx, dev, id, r, &f)
 	}
-	if err := a.placeable(f); err != nil && !f.dryRun {
-		return err
+	if !f.dryRun {
+		if err := a.placeable(f); err != nil {
+			return err
+		}
 	}
 	if id, err = a.vault.NewID(); err != nil {
 		return err

@@ -170,11 +170,7 @@ func TestLAN01ASenderThatAnImpostorHoldsUpFindsItsReceiver(t *testing.T) {
 	if !alone(t) {
 		return
 	}
-	socket, err := quicpath.Listen(quicpath.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
+	socket, air := neighbour(t)
 	var waits atomic.Int64
 	sender := enterFor(t, discovery.Meeting{
 		Role: discovery.Sender, Topic: [32]byte{1}, Key: [32]byte{2}, Chosen: func() bool { return true },
@@ -187,8 +183,6 @@ func TestLAN01ASenderThatAnImpostorHoldsUpFindsItsReceiver(t *testing.T) {
 	tag := lan.TagOf([32]byte{1}, discovery.Receiver)
 	found := make(chan discovery.Path, 16)
 	defer socket.Serve(quicpath.Share{Own: tag, Key: [32]byte{2}, Role: discovery.Receiver}, func(p discovery.Path) { found <- p })()
-	air := beacon.New(beacon.Config{})
-	defer air.Close()
 	defer air.Answer(tag.String(), func(net.Interface) []byte {
 		return lan.TextOf([32]byte{1}, [32]byte{2}, discovery.Receiver, netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), socket.Port()))
 	})()
@@ -202,13 +196,7 @@ func TestLAN01ASenderThatAnImpostorHoldsUpFindsItsReceiver(t *testing.T) {
 }
 
 func asksForItsReceiver(t *testing.T, m discovery.Meeting) {
-	socket, err := quicpath.Listen(quicpath.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	air := beacon.New(beacon.Config{})
-	defer air.Close()
+	socket, air := neighbour(t)
 	tag := lan.TagOf([32]byte{1}, discovery.Receiver)
 	found := make(chan discovery.Path, 16)
 	defer socket.Serve(quicpath.Share{Own: tag, Key: [32]byte{2}, Role: discovery.Receiver}, func(p discovery.Path) { found <- p })()
@@ -257,22 +245,32 @@ func TestASenderThatIsAskedInVainDialsItsReceiver(t *testing.T) {
 	if !alone(t) {
 		return
 	}
-	socket, err := quicpath.Listen(quicpath.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
+	socket, air := neighbour(t)
 	tag := lan.TagOf([32]byte{1}, discovery.Receiver)
 	found := make(chan discovery.Path, 16)
 	defer socket.Serve(quicpath.Share{Own: tag, Key: [32]byte{2}, Role: discovery.Receiver}, func(p discovery.Path) { found <- p })()
-	air := beacon.New(beacon.Config{})
-	defer air.Close()
 	defer air.Answer(tag.String(), func(net.Interface) []byte {
 		return lan.TextOf([32]byte{1}, [32]byte{2}, discovery.Receiver, netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), socket.Port()))
 	})()
 	sender := enter(t, discovery.Sender, offer)
 	asks(t, air, lan.TagOf([32]byte{1}, discovery.Sender).String())
 	carries(t, sender.path(t), within(t, found, "the sender").(discovery.Direct), data)
+}
+
+// neighbour is a device that is up to the test, until that ends: what it carries by, and
+// what it asks and answers by.
+func neighbour(t *testing.T) (*quicpath.Socket, *beacon.Beacon) {
+	t.Helper()
+	socket, err := quicpath.Listen(quicpath.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	air := beacon.New(beacon.Config{})
+	t.Cleanup(func() {
+		air.Close()
+		socket.Close()
+	})
+	return socket, air
 }
 
 // asks asks for a tag until the test ends, and dials nobody.
@@ -289,16 +287,10 @@ func TestLAN01ANeighbourThatAnswersForTheTagIsDroppedAndTheTruePeerFound(t *test
 	if !alone(t) {
 		return
 	}
-	stranger, err := quicpath.Listen(quicpath.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stranger.Close()
+	stranger, air := neighbour(t)
 	tag := lan.TagOf([32]byte{1}, discovery.Sender)
 	// It listens for the very tag, with a key of its own.
 	defer stranger.Serve(quicpath.Share{Own: tag, Key: [32]byte{66}, Role: discovery.Sender}, func(p discovery.Path) { t.Error("a stranger has a path") })()
-	air := beacon.New(beacon.Config{})
-	defer air.Close()
 	asked := make(chan struct{}, 100)
 	var n atomic.Int32 // it is asked on several interfaces at once
 	defer air.Answer(tag.String(), func(ifi net.Interface) []byte {

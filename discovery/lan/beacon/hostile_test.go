@@ -157,17 +157,24 @@ func mangled(message []byte, seed int) []byte {
 	return b
 }
 
-// TestManyQuestionsMakeFewAnswers: nobody can use a waiting device to flood
-// another.
-func TestManyQuestionsMakeFewAnswers(t *testing.T) {
+// tapped has Alice answer for a tag, and returns a host beside her that can ask the group,
+// and what goes over her cable.
+func tapped(t *testing.T) (m *host, w *tap) {
+	t.Helper()
 	r := newRoom(t, "switch")
 	a, m := r.host(v4only), r.host(v4only)
 	a.plug("eth0", "switch", "10.0.0.1/24")
 	m.plug("eth0", "switch", "10.0.0.3/24")
 	m.ip(nil, "route add 224.0.0.0/4 dev eth0")
-	w := r.tap(a.ports["eth0"])
-	alice := a.start("alice")
-	alice.answer(tag1, "hello")
+	w = r.tap(a.ports["eth0"])
+	a.start("alice").answer(tag1, "hello")
+	return m, w
+}
+
+// TestManyQuestionsMakeFewAnswers: nobody can use a waiting device to flood
+// another.
+func TestManyQuestionsMakeFewAnswers(t *testing.T) {
+	m, w := tapped(t)
 	begin := time.Now()
 	question := questionOf(t, tag1)
 	repeat(t, m.socket(0), group, 5000, func(int) []byte { return question })
@@ -182,14 +189,7 @@ func TestManyQuestionsMakeFewAnswers(t *testing.T) {
 
 // TestGroupIsAnsweredOnceASecond, however many ask: what goes there goes to everybody.
 func TestGroupIsAnsweredOnceASecond(t *testing.T) {
-	r := newRoom(t, "switch")
-	a, m := r.host(v4only), r.host(v4only)
-	a.plug("eth0", "switch", "10.0.0.1/24")
-	m.plug("eth0", "switch", "10.0.0.3/24")
-	m.ip(nil, "route add 224.0.0.0/4 dev eth0")
-	w := r.tap(a.ports["eth0"])
-	alice := a.start("alice")
-	alice.answer(tag1, "hello")
+	m, w := tapped(t)
 	begin := time.Now()
 	question, err := packQuestion("_"+tag1+"._udp.local.", dnsmessage.ClassINET)
 	if err != nil {

@@ -25,7 +25,8 @@ type trouble struct {
 // Watch has told called with what keeps this device from asking or being asked on any
 // interface, once it has lasted from one look at them to the next; and with nil once it
 // is over. An interface that works by one IP version works. Nothing is looked at while
-// nothing is registered. Told must be quick, must not call the Beacon, and isn't called any more once stop has returned.
+// nothing is registered. Told must be quick, must not call the Beacon, and isn't called
+// any more once stop has returned.
 func (b *Beacon) Watch(told func(error)) (stop func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -51,8 +51,8 @@ func listenTLS(served func(Tag) bool) *tls.Config {
 
 // throwaway returns a certificate for one connection. It has a fresh key and else
 // only constants, not even the device's time, so that no two connections have a
-// value in common that another device's haven't. The key is one of P-256: a process's
-// first of Ed25519 takes it eight times as long, in tables that are made then.
+// value in common that another device's haven't. The key is one of P-256: for a
+// process's first of Ed25519 tables have to be made.
 func throwaway() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), nil) // nil: crypto/rand, since Go 1.26
 	if err != nil {
