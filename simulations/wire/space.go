@@ -26,9 +26,8 @@ type space struct {
 func newSpace(host string, settle func() error) (*space, error) {
 	s := &space{calls: make(chan func()), stop: make(chan struct{}), over: make(chan struct{})}
 	began := make(chan error)
-	go func() {
+	go onThreadOfItsOwn(func() {
 		defer close(s.over)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		err := unshare(host)
 		if err == nil {
 			err = settle()
@@ -42,12 +41,30 @@ func newSpace(host string, settle func() error) (*space, error) {
 				return
 			}
 		}
-	}()
+	})
 	if err := <-began; err != nil {
 		s.close()
 		return nil, fmt.Errorf("host %s can't be made: %w", host, err)
 	}
 	return s, nil
+}
+
+// onThreadOfItsOwn calls f on a thread that ends with the calling goroutine. A
+// process's first thread never ends before the process (the runtime parks it in
+// place of that), and what it had started would stay: it gives f to another.
+func onThreadOfItsOwn(f func()) {
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	if unix.Gettid() != unix.Getpid() {
+		f()
+		return
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		onThreadOfItsOwn(f)
+	}()
+	<-ended
+	runtime.UnlockOSThread()
 }
 
 // unshare gives the calling thread a network and a host name of its own.

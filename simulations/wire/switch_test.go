@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A pair is two stations on a switch; theirs are 192.0.2.1 and 192.0.2.2.
@@ -296,5 +298,20 @@ func TestProgramsKnowTheirStationsNameAndEndWithIt(t *testing.T) {
 	}
 	if err := st.IP("link"); err == nil {
 		t.Error("a station that is closed still runs commands")
+	}
+}
+
+// givenTo is the thread that gets what is begun on the process's first one: the
+// first one initializes the packages.
+var givenTo = func() (tid int) {
+	onThreadOfItsOwn(func() { tid = unix.Gettid() })
+	return tid
+}()
+
+// TestAStationNeverTakesTheFirstThread: the runtime parks a process's first thread
+// in place of ending it, and the programs that it has started would live on.
+func TestAStationNeverTakesTheFirstThread(t *testing.T) {
+	if first := unix.Getpid(); givenTo == first {
+		t.Errorf("the first thread, %d, keeps what needs one that ends", first)
 	}
 }
