@@ -13,6 +13,7 @@ import (
 // options say what is measured and how often.
 type options struct {
 	only, bin, vs, out string
+	beside             string // what vs was called
 	short              bool
 	runs               int
 }
@@ -47,7 +48,7 @@ func main() {
 			o.runs = 7
 		}
 	}
-	if err := run(o); err != nil {
+	if err := o.installed(run); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -160,7 +160,7 @@ func (w *way) judgeGesture(r row) row {
 
 // against compares a way with the same way by other programs, run by run.
 func (w *way) against(other *way, o options) row {
-	r := row{Name: w.name + ", beside " + o.vs, Unit: "of its time", Beside: map[string]float64{}, Command: "bin/bench -only share -vs " + o.vs}
+	r := row{Name: w.name + ", beside " + o.beside, Unit: "of its time", Beside: map[string]float64{}, Command: "bin/bench -only share -vs " + o.beside}
 	var all []float64
 	for i, rtt := range rtts {
 		var ratios []float64
