@@ -60,6 +60,7 @@ func newBranch(bin string) (s *branch, err error) {
 	if s.dir, err = os.MkdirTemp("", "sparekey-bench-"); err != nil {
 		return s, err
 	}
+	spread(s.dir)
 	if s.lines, err = wire.NewSwitch(); err != nil {
 		return s, err
 	}

@@ -39,6 +39,7 @@ func newSetting(bin string, hosts []netip.Addr) (*setting, error) {
 	if err != nil {
 		return nil, err
 	}
+	spread(dir)
 	s := &setting{bin: bin, dir: dir}
 	// Devices have as many roots to look through as people's have: the relay's own
 	// stands behind all of these.

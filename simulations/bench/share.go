@@ -213,8 +213,7 @@ func (s *setting) share(w *way) (whole, last time.Duration, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	// The folder stays until the end of all: a file system is slow to make files
-	// where many have just been removed (ext4 doesn't use their inodes for 5 s).
+	// The folder stays until the end of all: see spread.
 	file, placed := filepath.Join(dir, "key"), filepath.Join(dir, "placed")
 	sender, receiver := s.device(w.bin, filepath.Join(dir, "sender")), s.device(w.bin, filepath.Join(dir, "receiver"))
 	content := make([]byte, w.size)
