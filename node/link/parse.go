@@ -3,7 +3,6 @@ package link
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 )
@@ -92,8 +91,47 @@ func clean(s string) string {
 	return strings.TrimSpace(strings.Join(lines, "\n"))
 }
 
-// scheme is where a link may start. Unknown ones of ours are read, to be refused by name.
-var scheme = regexp.MustCompile(`(?i)(https?|sparekey[a-z0-9+.-]*)://`)
+// Texts are taken apart by hand here: patterns would have to be compiled at every
+// start of the program, which takes as long as its key agreements.
+
+const (
+	digits      = "0123456789"
+	letters     = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	schemeChars = letters + digits + "+.-"
+)
+
+// only reports whether a text has no other characters than these.
+func only(s, chars string) bool { return strings.Trim(s, chars) == "" }
+
+// starts returns where in s a link may start: with http, https, or a scheme that
+// begins as ours do. Unknown ones of these are read, to be refused by name.
+func starts(s string) (all []int) {
+	for from := 0; ; {
+		n := strings.Index(s[from:], "://")
+		if n < 0 {
+			return all
+		}
+		end := from + n
+		run := end - len(s[from:end]) + len(strings.TrimRight(s[from:end], schemeChars))
+		if at := startOf(strings.ToLower(s[run:end])); at >= 0 {
+			all = append(all, run+at)
+		}
+		from = end + len("://")
+	}
+}
+
+// startOf returns where in a scheme with letters before it the link starts; -1: nowhere.
+func startOf(run string) int {
+	if at := strings.Index(run, appScheme); at >= 0 {
+		return at
+	}
+	for _, web := range []string{"https", "http"} {
+		if strings.HasSuffix(run, web) {
+			return len(run) - len(web)
+		}
+	}
+	return -1
+}
 
 // maxLines is over how many lines a link may be broken.
 const maxLines = 12
@@ -102,14 +140,14 @@ const maxLines = 12
 // of the word, and where that is the end of its line, also with the first words
 // of the next lines, as long as each of them is all of its line.
 func readings(s string) (all []string) {
-	at := scheme.FindAllStringIndex(s, -1)
-	for i, m := range at {
+	at := starts(s)
+	for i, start := range at {
 		end := len(s)
 		if i+1 < len(at) {
-			end = at[i+1][0]
+			end = at[i+1]
 		}
 		text := ""
-		for n, line := range strings.Split(s[m[0]:end], "\n") {
+		for n, line := range strings.Split(s[start:end], "\n") {
 			word, more := firstWord(line)
 			if n == maxLines || word == "" && n > 0 {
 				break
@@ -138,45 +176,66 @@ func firstWord(line string) (word string, more bool) {
 // trim takes off what is put behind a link. A link itself ends in none of these.
 func trim(s string) string { return strings.TrimRight(s, ".,;:!?)]}'*`\\") }
 
-// form is a link, or what has become of one.
-var form = regexp.MustCompile(`^([A-Za-z0-9+.-]+)://([^/?#]*)/(s[0-9]{0,3})/([^?#]*)(\?[^#]*)?(#.*)?$`)
+// parts are what a link is made of: scheme://authority/kind/id?query#secret.
+type parts struct{ scheme, authority, kind, id, query, secret string }
+
+// split takes a link apart, or what has become of one.
+func split(s string) (p parts, ok bool) {
+	if p.scheme, s, ok = strings.Cut(s, "://"); !ok || p.scheme == "" || !only(p.scheme, schemeChars) {
+		return p, false
+	}
+	n := strings.IndexAny(s, "/?#")
+	if n < 0 || s[n] != '/' {
+		return p, false
+	}
+	p.authority, s = s[:n], s[n+1:]
+	p.kind, s, ok = strings.Cut(s, "/")
+	version, isOurs := strings.CutPrefix(p.kind, "s")
+	if !ok || !isOurs || len(version) > 3 || !only(version, digits) {
+		return p, false
+	}
+	s, p.secret, _ = strings.Cut(s, "#")
+	p.id, p.query, _ = strings.Cut(s, "?")
+	return p, true
+}
 
 // parse reads exactly one link.
 func parse(s string) (Link, error) {
 	if !strings.Contains(s, "#") {
 		s = strings.Replace(s, "%23", "#", 1) // some programs escape it
 	}
-	part := form.FindStringSubmatch(s)
-	if part == nil {
+	p, ok := split(s)
+	if !ok {
 		return Link{}, ErrNoLink
 	}
-	kind, id, query, secret := part[3], part[4], strings.TrimPrefix(part[5], "?"), strings.TrimPrefix(part[6], "#")
-	l := Link{App: strings.EqualFold(part[1], appScheme)}
-	if err := l.follow(strings.ToLower(part[1]), strings.ToLower(part[2])); err != nil {
+	l := Link{App: strings.EqualFold(p.scheme, appScheme)}
+	if err := l.follow(strings.ToLower(p.scheme), strings.ToLower(p.authority)); err != nil {
 		return Link{}, err
 	}
 	switch {
-	case kind != "s":
-		return Link{}, fmt.Errorf("%w: it is of kind %q, this version knows \"s\"", ErrVersion, kind)
-	case secret == "":
+	case p.kind != "s":
+		return Link{}, fmt.Errorf("%w: it is of kind %q, this version knows \"s\"", ErrVersion, p.kind)
+	case p.secret == "":
 		return Link{}, ErrNoSecret
 	}
 	var err error
-	if l.ID, err = untext(id); err != nil {
+	if l.ID, err = untext(p.id); err != nil {
 		return Link{}, fmt.Errorf("%w: the share id %w", ErrDamaged, err)
 	}
-	if l.Secret, err = untext(secret); err != nil {
+	if l.Secret, err = untext(p.secret); err != nil {
 		return Link{}, fmt.Errorf("%w: the secret part after # %w", ErrDamaged, err)
 	}
-	for param := range strings.SplitSeq(query, "&") {
-		if v, ok := strings.CutPrefix(param, "v="); ok && vertical.MatchString(v) {
+	for param := range strings.SplitSeq(p.query, "&") {
+		if v, ok := strings.CutPrefix(param, "v="); ok && isVertical(v) {
 			l.Vertical = v
 		}
 	}
 	return l, nil
 }
 
-var vertical = regexp.MustCompile(`^[a-z0-9]{1,8}$`)
+func isVertical(s string) bool {
+	return s != "" && len(s) <= 8 && only(s, digits+"abcdefghijklmnopqrstuvwxyz")
+}
 
 // follow sets where a link of this scheme and authority leads.
 func (l *Link) follow(scheme, authority string) (err error) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,11 +31,6 @@ func ParseRelay(s string) (string, error) {
 	return relay, nil
 }
 
-var (
-	authority = regexp.MustCompile(`^(\[[0-9a-f:.]+\]|[^\[\]:]+)(?::([0-9]+))?$`)
-	numeric   = regexp.MustCompile(`(^|\.)([0-9]+|0x[0-9a-f]*)$`)
-)
-
 // The longest name and label of the DNS (RFC 1035, section 2.3.4).
 const (
 	maxHost  = 253
@@ -44,28 +38,52 @@ const (
 )
 
 // isName reports whether s is a host's name: labels of letters, digits, - and _,
-// no - at a label's ends. By hand, for a pattern with counted repeats costs every
-// start of the program most of a millisecond.
+// no - at a label's ends.
 func isName(s string) bool {
 	if len(s) > maxHost {
 		return false
 	}
 	for label := range strings.SplitSeq(s, ".") {
 		if label == "" || len(label) > maxLabel || label[0] == '-' || label[len(label)-1] == '-' ||
-			strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
+			!only(label, "abcdefghijklmnopqrstuvwxyz0123456789_-") {
 			return false
 		}
 	}
 	return true
 }
 
+// endsInNumber reports whether a name's last label is a number, also one of base 16.
+func endsInNumber(name string) bool {
+	last := name[strings.LastIndex(name, ".")+1:]
+	hex, isHex := strings.CutPrefix(last, "0x")
+	return last != "" && only(last, digits) || isHex && only(hex, digits+"abcdef")
+}
+
+// splitHost takes host[:port] apart: a name, or an address in brackets, and a number.
+func splitHost(s string) (name, port string, ok bool) {
+	end := strings.Index(s, ":")
+	if strings.HasPrefix(s, "[") {
+		end = strings.Index(s, "]") + 1
+		if end < len("[:]") || !only(s[1:end-1], digits+"abcdef:.") {
+			return "", "", false
+		}
+	} else if end < 0 {
+		end = len(s)
+	}
+	name, s = s[:end], s[end:]
+	if name == "" || name[0] != '[' && strings.ContainsAny(name, "[]") {
+		return "", "", false
+	}
+	port, given := strings.CutPrefix(s, ":")
+	return name, port, s == "" || given && port != "" && only(port, digits)
+}
+
 // canonicalHost checks host[:port] and drops the port that the scheme implies.
 func canonicalHost(scheme, host string) (string, error) {
-	part := authority.FindStringSubmatch(host)
-	if part == nil {
+	name, port, ok := splitHost(host)
+	if !ok {
 		return "", errHost
 	}
-	name, port := part[1], part[2]
 	if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0 || port[0] == '0') {
 		return "", fmt.Errorf("%w: its relay's port is none", ErrDamaged)
 	}
@@ -77,7 +95,7 @@ func canonicalHost(scheme, host string) (string, error) {
 		if name = addr.String(); bracketed {
 			name = "[" + name + "]"
 		}
-	} else if !isName(name) || numeric.MatchString(name) {
+	} else if !isName(name) || endsInNumber(name) {
 		// Names that end in a number are read as addresses by some resolvers and
 		// not by others: 127.1, 0x7f000001.
 		return "", errHost
