@@ -244,6 +244,7 @@ func (a *app) showOffer(id string, r node.Record, f shareFlags) {
 	}
 	a.say("\nOne device may receive it until %s. Looking at the link does not use it up.", until.Format("Mon 2 Jan 15:04 MST"))
 	if f.noWait {
+		a.say("Leaving it at the relay … (Ctrl-C is safe: `sparekey resume %s` goes on)", id)
 		return
 	}
 	a.waiting(id, share.Offered)

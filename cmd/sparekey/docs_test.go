@@ -1,15 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"maps"
 	"os"
+	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -47,6 +51,45 @@ func TestEveryCodeStandsInTheDocs(t *testing.T) {
 		if !regexp.MustCompile(fmt.Sprintf(`(?m)^\| %d \| `, exit)).Match(page) {
 			t.Errorf("docs/commands.md doesn't explain exit %d (%s)", exit, name)
 		}
+	}
+}
+
+// TestEveryConfigKeyStandsInTheDocs: the page's config file can be read, and sets all
+// that there is; the error about a key that isn't known names the same.
+func TestEveryConfigKeyStandsInTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sample := regexp.MustCompile("(?s)\n```toml\n(.*?)```\n").FindSubmatch(page)
+	if sample == nil {
+		t.Fatal("docs/commands.md has no config file")
+	}
+	file := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(file, sample[1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := loadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("colour = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = loadConfig(file)
+	var f *failure
+	if !errors.As(err, &f) {
+		t.Fatalf("a key that isn't known: %v", err)
+	}
+	var keys []string
+	for field, value := range reflect.ValueOf(c).Fields() {
+		key := field.Tag.Get("toml")
+		if keys = append(keys, key); value.IsZero() {
+			t.Errorf("docs/commands.md doesn't set %s", key)
+		}
+	}
+	if want := "known are " + strings.Join(keys, ", "); !strings.HasSuffix(f.Hint, want) {
+		t.Errorf("the hint is %q; want %q", f.Hint, want)
 	}
 }
 

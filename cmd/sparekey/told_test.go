@@ -51,6 +51,16 @@ func TestASenderThatIsTakenUpAgainSaysWhatItWaitsFor(t *testing.T) {
 	}
 }
 
+// TestASenderThatDoesNotWaitSaysHowToLeave, for the relay may not be there.
+func TestASenderThatDoesNotWaitSaysHowToLeave(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	alice := newDevice(t)
+	exit, said := untilSaid(t, "Leaving it at the relay … (Ctrl-C is safe", "share", os.DevNull, "--yes", "--no-wait", "--relay", "http://127.0.0.1:9", "--home", alice.home)
+	if exit != exitInterrupted || !strings.Contains(said, "sparekey resume "+alice.id()) {
+		t.Errorf("exit %d: %s", exit, said)
+	}
+}
+
 // A gone reader has closed what is written to it.
 type gone struct{}
 
