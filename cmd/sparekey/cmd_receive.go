@@ -476,7 +476,7 @@ func (a *app) receiverEnd(id string, u node.Update) error {
 	}
 	switch u.State {
 	case share.Taken:
-		return fail(exitTaken, "taken", "it was handed over to another device, or withdrawn by the sender. Nothing was received.", "ask the sender to share it again, with you alone")
+		return fail(exitTaken, "taken", "it is over: another device has received it, or the sender has withdrawn it, or its time was up. Nothing was received.", "ask the sender to share it again, with you alone")
 	case share.Cancelled:
 		return fail(exitOver, "cancelled", "the sender cancelled the share"+because+". Nothing was received.", "ask the sender")
 	case share.Declined:

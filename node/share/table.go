@@ -20,7 +20,7 @@ const (
 	Claimed      State = "claimed"      // the person has accepted; the sender may pin us
 	Provisioning State = "provisioning" // the grant is here
 	Provisioned  State = "provisioned"  // the credential is in its place
-	Taken        State = "taken"        // handed over to another device, or withdrawn; nothing was received
+	Taken        State = "taken"        // handed over to another device, withdrawn, or out of time; nothing was received
 	Failed       State = "failed"       // the format could not take it, and the sender has been told
 	Relinquished State = "relinquished" // handed back before any grant
 
