@@ -17,10 +17,8 @@ import (
 )
 
 // A Vault keeps records. Save returns when the record would survive a power
-// cut; it replaces the one before as a whole. Prepare is called where there is time
-// for it, and may do what makes the next Save faster.
+// cut; it replaces the one before as a whole.
 type Vault interface {
-	Prepare(id string)
 	Save(id string, record []byte) error
 	Load(id string) ([]byte, error)
 }

@@ -165,7 +165,6 @@ func (l *Live) run(ctx context.Context, first []share.Event) {
 	l.err = l.begin(ctx, &workers, first)
 	if l.err == nil {
 		l.connect(ctx, &workers, meeting)
-		l.device.Vault.Prepare(l.id)
 		l.err = l.loop(ctx, &workers)
 	}
 	l.timer.Stop()
@@ -342,8 +341,7 @@ func (l *Live) complete(q request) (share.Event, error) {
 	return q.event, nil
 }
 
-// step is the order that everything rests on: step, save, send, tell. What makes the
-// next save faster comes last: by then the other side has its turn.
+// step is the order that everything rests on: step, save, send, tell.
 func (l *Live) step(e share.Event, from discovery.Path) error {
 	next, eff := l.machine.step(l.device.Now(), l.device.Rand, e)
 	came := steps(eff, from) // what the format answers to it goes by no path yet
@@ -370,9 +368,6 @@ func (l *Live) step(e share.Event, from discovery.Path) error {
 		l.update(Update{Notice: &n}, from)
 	}
 	l.moved(from, eff)
-	if eff.Save {
-		l.device.Vault.Prepare(l.id)
-	}
 	return nil
 }
 

@@ -67,14 +67,9 @@ func blank(path string) error {
 	return f.Close()
 }
 
-// openDraft opens a draft, which is made if there is none.
-func openDraft(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
-}
-
 // writeDraft writes b, and nothing else, to the draft and syncs it.
 func writeDraft(place, draft string, b []byte) error {
-	f, err := openDraft(draft)
+	f, err := os.OpenFile(draft, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -131,7 +126,7 @@ func (v *Vault) removeDraft(path, name string) error {
 		}
 		defer lock.Release()
 		if _, err := os.Lstat(v.share(name)); errors.Is(err, fs.ErrNotExist) {
-			defer v.forgetLock(name) // the share was never saved
+			defer os.Remove(v.share(name) + ".lock") // the share was never saved
 		}
 	}
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {

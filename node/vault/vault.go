@@ -3,11 +3,10 @@
 //
 //	HOME/key             32 bytes in base64, mode 0600, unless the key is elsewhere
 //	HOME/mark            sealed: the instance mark, below
-//	HOME/lock            locked by the process that opens the vault, for that moment, and
-//	                     by those that drive a share, each a byte of it; on systems other
-//	                     than Linux these lock HOME/shares/ID.lock
+//	HOME/lock            held by the process that opens the vault, for that moment (flock)
 //	HOME/shares/ID       sealed: one record
-//	HOME/run/ID.sock     where the process that drives the share listens
+//	HOME/shares/ID.lock  held by the process that drives the share (flock)
+//	HOME/run/ID.sock     where that process listens
 //
 // # A sealed file
 //
@@ -207,15 +206,6 @@ func (v *Vault) Save(id string, record []byte) error {
 	return nil
 }
 
-// Prepare makes the file that the next Save of a share needs, for that takes a file
-// system longer than all the rest of a Save. Without it, or where it fails, Save makes
-// the file. Only who holds the share's lock may call it; letting go removes the file.
-func (v *Vault) Prepare(id string) {
-	if f, err := openDraft(draftOf(v.share(id))); err == nil {
-		f.Close()
-	}
-}
-
 // Load returns the record of a share.
 func (v *Vault) Load(id string) ([]byte, error) {
 	b, err := os.ReadFile(v.share(id))
@@ -236,7 +226,7 @@ func (v *Vault) Remove(id string) error {
 	if err == nil {
 		err = syncFolder(filepath.Join(v.home, "shares"))
 	}
-	v.forgetLock(id) // may be all that there is, of a share that was never saved
+	os.Remove(v.share(id) + ".lock") // may be all that there is, of a share that was never saved
 	fault.Point("vault.remove", "end")
 	return err
 }

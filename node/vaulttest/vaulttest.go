@@ -13,9 +13,6 @@ type Memory struct {
 	records map[string][]byte
 }
 
-// Prepare implements node.Vault: there is nothing to prepare.
-func (m *Memory) Prepare(string) {}
-
 // Save keeps a record in place of the one before.
 func (m *Memory) Save(id string, record []byte) error {
 	m.mu.Lock()
