@@ -79,9 +79,6 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 	if err := a.admit(ctx, w, l, r, f); err != nil {
 		return err
 	}
-	if room, ok := a.room.(*lan.LAN); ok && w.has(wayLAN) {
-		room.Prepare()
-	}
 	if id != "" && !f.dryRun {
 		return a.resumeReceiver(ctx, dev, id, r, &f)
 	}

@@ -41,8 +41,6 @@ type LAN struct {
 	socket *quicpath.Socket
 	beacon *beacon.Beacon
 	closed bool
-
-	preparing sync.WaitGroup
 }
 
 // New returns a LAN that has touched nothing yet.
@@ -53,20 +51,8 @@ func New(c Config) *LAN {
 	return &LAN{config: c}
 }
 
-// Prepare begins to open the sockets of the first Find, and returns at once: they take
-// a millisecond or two, in which the caller may have other things to do. Nothing is
-// sent. What goes wrong Find says.
-func (l *LAN) Prepare() {
-	l.preparing.Go(func() {
-		if _, b, err := l.open(); err == nil {
-			b.Prepare()
-		}
-	})
-}
-
 // Close ends all paths, questions and answers. Finds must have ended.
 func (l *LAN) Close() error {
-	l.preparing.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true

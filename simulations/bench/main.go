@@ -48,7 +48,10 @@ func main() {
 			o.runs = 7
 		}
 	}
-	if err := o.installed(run); err != nil {
+	folders.watch()
+	err := o.installed(run)
+	folders.remove()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -57,7 +57,7 @@ func newBranch(bin string) (s *branch, err error) {
 			s.close()
 		}
 	}()
-	if s.dir, err = os.MkdirTemp("", "sparekey-bench-"); err != nil {
+	if s.dir, err = folders.add("bench"); err != nil {
 		return s, err
 	}
 	spread(s.dir)

@@ -35,7 +35,7 @@ var (
 )
 
 func newSetting(bin string, hosts []netip.Addr) (*setting, error) {
-	dir, err := os.MkdirTemp("", "sparekey-bench-")
+	dir, err := folders.add("bench")
 	if err != nil {
 		return nil, err
 	}

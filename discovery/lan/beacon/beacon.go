@@ -30,21 +30,14 @@ type Beacon struct {
 	asked asked
 	gone  chan struct{} // closed by Close
 
-	mu     sync.Mutex
-	closed bool
-	used   bool // something was registered or prepared
-	registered
-	kept     registered // of these, what Prepare holds for who comes first
+	mu       sync.Mutex
+	closed   bool
+	answers  int // how many tags are answered for
+	asks     int // how many are asked for
 	stations map[string]*station
 	watching *watcher // nil while there is nothing to watch for
 	ended    *watcher // the last that was told to end; it may not have yet
 	trouble  trouble
-}
-
-// registered is what the sockets are there for.
-type registered struct {
-	answers int // how many tags are answered for
-	asks    int // how many are asked for
 }
 
 // A watcher is a goroutine that watches the interfaces.
@@ -93,18 +86,6 @@ func (b *Beacon) Close() error {
 	return nil
 }
 
-// Prepare opens the sockets that Answer and Ask need, and keeps them until the first
-// Answer and the first Ask; it does nothing where one has been already. Nothing is sent.
-func (b *Beacon) Prepare() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed || b.used {
-		return
-	}
-	b.used, b.kept = true, registered{1, 1}
-	b.count(b.kept)
-}
-
 // need counts what is registered and makes the sockets agree. It reports false
 // if the Beacon is closed.
 func (b *Beacon) need(answers, asks int) bool {
@@ -113,27 +94,8 @@ func (b *Beacon) need(answers, asks int) bool {
 		b.mu.Unlock()
 		return false
 	}
-	b.used = true
-	if answers > 0 {
-		answers, b.kept.answers = answers-b.kept.answers, 0
-	}
-	if asks > 0 {
-		asks, b.kept.asks = asks-b.kept.asks, 0
-	}
-	b.count(registered{answers, asks})
-	var ended *watcher
-	if b.watching == nil {
-		ended = b.ended
-	}
-	b.mu.Unlock()
-	ended.wait()
-	return true
-}
-
-// count adds to what is registered, and makes the sockets agree. The caller holds b.mu.
-func (b *Beacon) count(more registered) {
 	before, asked := b.answers > 0, b.asks > 0
-	b.answers, b.asks = b.answers+more.answers, b.asks+more.asks
+	b.answers, b.asks = b.answers+answers, b.asks+asks
 	switch {
 	case before == (b.answers > 0) && asked == (b.asks > 0):
 	case b.watching != nil && b.answers+b.asks > 0: // the interfaces have just been looked at
@@ -141,6 +103,13 @@ func (b *Beacon) count(more registered) {
 	default:
 		b.look()
 	}
+	var ended *watcher
+	if b.watching == nil {
+		ended = b.ended
+	}
+	b.mu.Unlock()
+	ended.wait()
+	return true
 }
 
 // look makes stations and watcher agree with what is registered and with the

@@ -83,7 +83,7 @@ func (d *deviceState) say(e event) {
 }
 
 // obey does what a line says: answer TAG TEXT, bytes TAG, ask TAG, stop answer|ask
-// TAG, prepare, close, weigh; printer SERVICE has it be another program, with a service.
+// TAG, close, weigh; printer SERVICE has it be another program, with a service.
 func (d *deviceState) obey(words []string) {
 	switch words[0] {
 	case "answer":
@@ -104,8 +104,6 @@ func (d *deviceState) obey(words []string) {
 	case "printer":
 		d.printer = printer(words[1])
 		d.say(event{Event: "printing"})
-	case "prepare":
-		d.b.Prepare()
 	case "close":
 		d.b.Close()
 	case "weigh":

@@ -66,34 +66,6 @@ func TestBeaconHasNoSocketsWhileNothingIsRegistered(t *testing.T) {
 	alice.holds(idle)
 }
 
-// TestPreparedSocketsAreTheFirstOnes: nothing is sent before somebody asks, no more are
-// opened then, and none is kept for longer than who came first.
-func TestPreparedSocketsAreTheFirstOnes(t *testing.T) {
-	r := newRoom(t, "switch")
-	h := r.host(both)
-	h.plug("eth0", "switch", "10.0.0.1/24")
-	w := r.tap(h.ports["eth0"])
-	alice := h.start("alice")
-	alice.tell("prepare")
-	prepared := alice.weigh().Descriptors
-	alice.answer(tag1, "hello")
-	alice.tell("ask", tag2)
-	all := w.await("question by each IP version", func(all []datagram) bool { return questionsIn(all) >= 2 })
-	if questionsIn(all) != len(all) {
-		t.Errorf("on the wire is more than questions: %+v", all)
-	}
-	alice.holds(prepared)
-	alice.tell("prepare") // too late
-	alice.stop("ask", tag2)
-	alice.holds(prepared - 4)
-	alice.tell("ask", tag2)
-	alice.holds(prepared)
-	alice.stop("answer", tag1)
-	alice.stop("ask", tag2)
-	alice.holds(prepared - 6)
-	h.start("bob").tell("prepare") // and nobody comes
-}
-
 // TestThousandSharesUseTheSocketsOfOne, and all of them are found.
 func TestThousandSharesUseTheSocketsOfOne(t *testing.T) {
 	const shares = 1000
