@@ -211,8 +211,8 @@ func (a *app) takeUp(ctx context.Context, id string, first ...share.Event) (*dri
 	return a.drive(ctx, dev, id, lock, r, first...)
 }
 
-// resumeReceiver goes on with a share that was accepted here; with -o or
-// --force it puts elsewhere what could not be put in its place.
+// resumeReceiver goes on with a share that was accepted here; with -o it puts elsewhere
+// what could not be put in its place, with --force alone over what is there.
 func (a *app) resumeReceiver(ctx context.Context, dev *node.Device, id string, r node.Record, f *receiveFlags) error {
 	state, reason, _, err := r.State()
 	if err != nil {
@@ -236,7 +236,7 @@ func (a *app) resumeReceiver(ctx context.Context, dev *node.Device, id string, r
 		return err
 	}
 	if state == share.Provisioning && (f.out != "" || f.force) {
-		if err := a.placeable(*f); err != nil {
+		if err := a.placeable(*f); err != nil && f.out != "" {
 			lock.Release()
 			return err
 		}
@@ -257,7 +257,11 @@ func (a *app) resumeReceiver(ctx context.Context, dev *node.Device, id string, r
 // put there: after a crash in between, the format is asked about this place, and
 // not about the one before.
 func (a *app) retarget(ctx context.Context, dev *node.Device, id string, r node.Record, f *receiveFlags) (node.Record, error) {
-	r, err := dev.Retarget(ctx, r, func(state []byte) ([]byte, error) { return credential.Retarget(state, a.options(*f)) })
+	o := a.options(*f)
+	if f.out == "" { // this folder isn't what was named before
+		o.Dir = ""
+	}
+	r, err := dev.Retarget(ctx, r, func(state []byte) ([]byte, error) { return credential.Retarget(state, o) })
 	if err != nil {
 		return node.Record{}, err
 	}

@@ -434,7 +434,7 @@ func (d *drive) receiver(u node.Update, seen map[string]bool) {
 func (d *drive) held(err error) error {
 	var exists *credential.ExistsError
 	hint := fmt.Sprintf("sparekey resume %s -o PATH puts it elsewhere", d.id)
-	if errors.As(err, &exists) {
+	if errors.As(err, &exists) && !exists.Odd {
 		hint += "; --force writes over the file"
 	}
 	return fail(exitCantWrite, "cant_write", err.Error()+". The share is kept.", hint).because(err)

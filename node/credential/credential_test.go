@@ -100,7 +100,7 @@ func TestNothingIsWrittenOverUnasked(t *testing.T) {
 			t.Fatal(err)
 		}
 		var exists *ExistsError
-		if err := (File{}).Provision(t.Context(), "k", state); !errors.As(err, &exists) || exists.Path != path {
+		if err := (File{}).Provision(t.Context(), "k", state); !errors.As(err, &exists) || exists.Path != path || exists.Odd != (what != "a file") {
 			t.Errorf("over %s: %v", what, err)
 		}
 		if _, err := os.Lstat(outside); err == nil {
@@ -113,7 +113,7 @@ func TestNothingIsWrittenOverUnasked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	force, _ := Retarget(state, Options{Dir: dir, Force: true})
+	force, _ := Retarget(state, Options{Force: true}) // where it was to go
 	for where, s := range map[string][]byte{"other": elsewhere, "k": force} {
 		if err := (File{}).Provision(t.Context(), "k", s); err != nil {
 			t.Errorf("%s: %v", where, err)
@@ -121,6 +121,10 @@ func TestNothingIsWrittenOverUnasked(t *testing.T) {
 		if b, _ := os.ReadFile(filepath.Join(dir, where)); string(b) != "new" {
 			t.Errorf("%s holds %q", where, b)
 		}
+	}
+	again, _ := Retarget(elsewhere, Options{Force: true})
+	if path, err := Target(again); err != nil || path != filepath.Join(dir, "other") {
+		t.Errorf("with force it goes to %s, %v", path, err)
 	}
 	nowhere, _ := Retarget(state, Options{Dir: filepath.Join(dir, "missing")})
 	if err := (File{}).Provision(t.Context(), "k", nowhere); err == nil || errors.Is(err, ErrFinal) {
@@ -148,6 +152,17 @@ func TestWhatIsSaidToBeInItsPlaceSurvivesAPowerCut(t *testing.T) {
 	}
 	if there, err := (File{}).Provisioned(t.Context(), "key", state); !there || err != nil || !slices.Equal(synced, []string{dir}) {
 		t.Errorf("there: %v, %v; synced: %v", there, err, synced)
+	}
+	for _, mode := range []os.FileMode{0o644, 0o620, 0o602} {
+		if err := os.Chmod(filepath.Join(dir, "k"), mode); err != nil {
+			t.Fatal(err)
+		}
+		if there, err := (File{}).Provisioned(t.Context(), "key", state); there || err != nil {
+			t.Errorf("with mode %v others get at it: %v, %v", mode, there, err)
+		}
+	}
+	if err := os.Chmod(filepath.Join(dir, "k"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	syncFolder = func(string) error { return errors.New("the disk is gone") }
 	if there, err := (File{}).Provisioned(t.Context(), "key", state); there || err == nil {

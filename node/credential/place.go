@@ -30,11 +30,15 @@ type Options struct {
 // Encode returns the options as a receiver's first state.
 func (o Options) Encode() []byte { b, _ := json.Marshal(o); return b } // strings and a bool: it can't fail
 
-// Retarget returns the state of a placement with other options.
+// Retarget returns the state of a placement with other options. Without Dir and Path
+// the file stays where it was to go.
 func Retarget(state []byte, o Options) ([]byte, error) {
 	p, err := decodePlacement(state)
 	if err != nil {
 		return nil, err
+	}
+	if o.Dir == "" && o.Path == "" {
+		o.Dir, o.Path = p.Dir, p.Path
 	}
 	p.Options = o
 	return p.encode(), nil
@@ -51,16 +55,25 @@ func Target(state []byte) (string, error) {
 
 // An ExistsError says that a credential was not placed because something is
 // there. The share is kept.
-type ExistsError struct{ Path string }
+type ExistsError struct {
+	Path string
+	Odd  bool // it is a folder, a link or a device: it isn't written over at all
+}
 
-func (e *ExistsError) Error() string { return e.Path + " exists, and is not written over unasked" }
+func (e *ExistsError) Error() string {
+	if e.Odd {
+		return e.Path + " is there and is no plain file, so nothing is written over it"
+	}
+	return e.Path + " exists, and is not written over unasked"
+}
 
 // A placement is a file that is to be put in its place.
 //
 // It is written under a temporary name made of the key, synced, and then linked
 // to its name, which fails if that exists. So it is there whole or not at all.
 // Whether it has been done is told by the bytes: a file of that name with just
-// these bytes is the credential in its place, whoever put it there.
+// these bytes, which others can't read or write, is the credential in its place,
+// whoever put it there.
 type placement struct {
 	Options
 	Name string      `json:"name"` // cleaned
@@ -102,7 +115,7 @@ func (p placement) there(key string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG) {
 		return false, nil
 	}
-	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(p.Data)) {
+	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(p.Data)) || info.Mode().Perm()&0o077 != 0 {
 		return false, err
 	}
 	f, err := os.Open(p.target())
@@ -137,7 +150,7 @@ var syncFolder = func(dir string) error {
 func (p placement) place(key string) (err error) {
 	target := p.target()
 	if info, err := os.Lstat(target); err == nil && (!p.Force || !info.Mode().IsRegular()) {
-		return &ExistsError{target}
+		return &ExistsError{target, !info.Mode().IsRegular()}
 	}
 	temp := p.temp(key)
 	os.Remove(temp) // what a crash left
@@ -159,7 +172,7 @@ func (p placement) place(key string) (err error) {
 	fault.Point("credential.place", "synced")
 	if err := move(temp, target); err != nil {
 		if errors.Is(err, fs.ErrExist) {
-			return &ExistsError{target}
+			return &ExistsError{Path: target}
 		}
 		return fmt.Errorf("the credential can't be written: %w", err)
 	}
