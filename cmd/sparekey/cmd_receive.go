@@ -103,7 +103,7 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 		return err
 	}
 	defer d.close()
-	p, err := d.preview(ctx)
+	p, err := d.preview(ctx, sought(w, l))
 	if err != nil {
 		return err
 	}
@@ -241,12 +241,28 @@ func (a *app) hadBefore(id string, r node.Record) bool {
 	return true
 }
 
-// preview waits for the offer and shows it.
-func (d *drive) preview(ctx context.Context) (share.Preview, error) {
+// sought names where a look at a link looks.
+func sought(w ways, l link.Link) string {
+	var all []string
+	if w.has(wayRelay) && l.Relay != "" {
+		all = append(all, "at "+credential.Display(l.Host(), 80))
+	}
+	if w.has(wayLAN) {
+		all = append(all, "on the local network")
+	}
+	return strings.Join(all, " and ")
+}
+
+// preview waits for the offer and shows it. If that takes a while it says where it looks:
+// of a link that leads nowhere nothing else is ever heard.
+func (d *drive) preview(ctx context.Context, where string) (share.Preview, error) {
 	seen := map[string]bool{}
 	var trouble *discovery.Report
+	quiet := time.After(seeking)
 	for {
 		select {
+		case <-quiet:
+			d.a.say("Looking for it %s … (Ctrl-C is safe: nothing is used up)", where)
 		case u := <-d.updates:
 			d.via = first(u.Path, d.via)
 			if u.Report != nil {
@@ -365,11 +381,12 @@ func (a *app) options(f receiveFlags) credential.Options {
 	return o
 }
 
-// How long a receiver waits to hear that the sender knows.
+// How long a receiver waits to hear that the sender knows, and before it says what it does.
 const (
 	lastWord = 5 * time.Second  // after it has provisioned
 	lastNo   = 10 * time.Second // after it has ended by its own word
 	silence  = time.Second      // before it says what it waits for
+	seeking  = 2 * time.Second  // before it says where it looks
 )
 
 // awaitReceiver follows a receiver's share to its end.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/sparekey/sparekey/node/link"
 )
 
 // TestAListTellsHowManySharesItCannotRead, and doesn't say that there are none.
@@ -84,6 +86,35 @@ func TestAnOutputThatIsClosedTellsOfTheShareThatIsKept(t *testing.T) {
 		said := stderr.String()
 		if exit != exitCantWrite || !strings.Contains(said, "code: output_closed") || strings.Contains(said, "is kept") != c.kept || strings.Contains(said, "sparekey show "+alice.id()) != c.kept {
 			t.Errorf("%v: exit %d, %s", c.args, exit, said)
+		}
+	}
+}
+
+// TestALookThatFindsNothingSaysWhereItLooks: a link that leads to no share can't be told from
+// one whose sender is away, so all there is to say is where it is looked for, and that leaving is safe.
+func TestALookThatFindsNothingSaysWhereItLooks(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	relay := newRelay(t).url
+	nobodys := link.Link{Relay: relay, ID: [16]byte{1}, Secret: [16]byte{2}}
+	for _, args := range [][]string{{"view"}, {"receive", "--yes"}} {
+		words := "Looking for it at " + nobodys.Host() + " … (Ctrl-C is safe: nothing is used up)"
+		exit, said := untilSaid(t, words, append(args, nobodys.URL(), "--home", newDevice(t).home)...)
+		if exit != exitInterrupted || !strings.Contains(said, words) || !strings.Contains(said, "interrupted. Nothing was used up.") {
+			t.Errorf("%v: exit %d: %s", args, exit, said)
+		}
+	}
+	nowhere := link.Link{ID: [16]byte{1}, Secret: [16]byte{2}}
+	for _, c := range []struct {
+		ways ways
+		link link.Link
+		want string
+	}{
+		{everyWay, nobodys, "at " + nobodys.Host() + " and on the local network"},
+		{ways{wayLAN}, nobodys, "on the local network"},
+		{everyWay, nowhere, "on the local network"},
+	} {
+		if got := sought(c.ways, c.link); got != c.want {
+			t.Errorf("by %s it looks %q, want %q", c.ways, got, c.want)
 		}
 	}
 }
