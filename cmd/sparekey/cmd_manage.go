@@ -283,7 +283,7 @@ func (a *app) declineCommand() *cobra.Command {
 }
 
 func (a *app) relinquishCommand() *cobra.Command {
-	return a.orderCommand("relinquish", "Hand a claim back, so that another device can receive", discovery.Receiver)
+	return a.orderCommand("relinquish", "Hand a claim back for another device; once the credential has left for here, that declines it", discovery.Receiver)
 }
 
 func (a *app) orderCommand(do, short string, role discovery.Role) *cobra.Command {
@@ -413,6 +413,9 @@ func (a *app) ordered(id string, o order, u node.Update) error {
 	switch {
 	case u.State == want, o.Do == "cancel" && u.State == share.Declined:
 		text, _ := a.whereabouts(id)
+		if u.State == share.Relinquished {
+			text += " If the credential had left for here by then, the sender takes that for a decline."
+		}
 		a.say("%s. %s", map[share.State]string{share.Cancelled: "Cancelled", share.Declined: "Declined", share.Relinquished: "Handed back"}[u.State], text)
 		a.emit(event{Type: "result", ID: id, State: string(u.State)})
 		return nil

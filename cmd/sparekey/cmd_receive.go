@@ -496,7 +496,7 @@ func (a *app) receiverEnd(id string, u node.Update) error {
 	case share.Declined:
 		return a.unreceived(id, fail(exitOver, "declined", "the share was declined here"+because+".", ""))
 	case share.Relinquished:
-		return fail(exitOver, "relinquished", "the claim was handed back here. Nothing was received.", "to receive it after all: sparekey forget "+id+", and open the link again")
+		return fail(exitOver, "relinquished", "the claim was handed back here. Nothing was received.", "to receive it after all: sparekey forget "+id+", and open the link again; where the credential had left by then, it is used up")
 	case share.Expired:
 		return fail(exitOver, "expired", "the time is up. Nothing was received.", "ask the sender to share it again")
 	case share.Failed:

@@ -91,3 +91,28 @@ func TestAForceThatCannotHelpIsNotAdvised(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoHandsAClaimBackIsToldThatItMayBeADecline: the grant lies at the relay, where the
+// receiver has not seen it, and the sender takes what comes after it for a decline.
+func TestWhoHandsAClaimBackIsToldThatItMayBeADecline(t *testing.T) {
+	t.Parallel()
+	const late = "If the credential had left for here by then, the sender takes that for a decline."
+	r := newRelay(t)
+	p := newLiar(t, r.url)
+	alice, bob := newDevice(t), newDevice(t)
+	link := alice.offered(p.URL())
+	bob.claims(p, r.url, link)
+	sender := alice.start("resume")
+	sender.comes("share.granted")
+
+	bob.orders("relinquish", exitDone, "Handed back. "+neverCame+" "+late)
+	sender.failed(exitOver, notPlaced, false)
+	again := bob.receive(link)
+	again.failed(exitOver, "handed back", true)
+	if hint := again.comes("error").Hint; !strings.Contains(hint, "used up") {
+		t.Errorf("who wants it after all is told: %s", hint)
+	}
+	if _, help := sparekey(bob.home, "relinquish", "--help"); !strings.Contains(help, "declines it") {
+		t.Errorf("the help says %s", help)
+	}
+}
