@@ -377,7 +377,10 @@ func (d *drive) order(ctx context.Context, o order) error {
 				err = do()
 			}
 		case <-d.live.Done():
-			if over = true; !d.latest().State.Ended() && ctx.Err() == nil {
+			switch over = true; {
+			case ctx.Err() != nil:
+				unheard, err = d.cutOff(ctx)
+			case !d.latest().State.Ended():
 				err = d.live.Wait()
 			}
 		case <-enough.C:
@@ -387,9 +390,8 @@ func (d *drive) order(ctx context.Context, o order) error {
 				enough.Reset(answerTime)
 			}
 		case <-ctx.Done():
-			if unheard = true; !d.latest().State.Ended() {
-				err = d.a.interrupted(ctx, d.id, ctx.Err())
-			}
+			over = true
+			unheard, err = d.cutOff(ctx)
 		}
 	}
 	if err != nil {
@@ -399,6 +401,16 @@ func (d *drive) order(ctx context.Context, o order) error {
 		d.a.say("The other side doesn't know yet: `sparekey resume %s` tells it.", d.id)
 	}
 	return d.a.ordered(d.id, o, d.latest())
+}
+
+// cutOff says what has become of an order whose wait was cut off: whether the share has
+// ended and the other side may not know, or else how it stands.
+func (d *drive) cutOff(ctx context.Context) (unheard bool, err error) {
+	d.live.Wait() // what came first, the order or this?
+	if u := d.latest(); u.State.Ended() {
+		return !u.Known, nil
+	}
+	return false, d.a.interrupted(ctx, d.id, ctx.Err())
 }
 
 // beyond reports whether an order has no effect here, whatever comes: a claim can't be
@@ -422,7 +434,7 @@ func (a *app) ordered(id string, o order, u node.Update) error {
 	case u.State == share.Done && o.Do == "cancel":
 		return fail(exitTaken, "too_late", fmt.Sprintf("too late: it was received%s, and confirmed.", by(u.Label)), "to take it back, withdraw the credential where it was issued")
 	case u.State == share.Granted:
-		f := fail(exitTaken, "asked", "the credential has left for the receiver, which has been asked not to use it. Its answer is not here yet.", "sparekey resume "+id)
+		f := fail(exitTaken, "asked", "the credential has left for the receiver, which is asked not to use it. Its answer is not here yet.", "sparekey resume "+id)
 		f.Safe = false
 		return f
 	case u.State == share.Done, u.State == share.Provisioned:

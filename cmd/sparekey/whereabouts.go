@@ -25,6 +25,12 @@ func left(r node.Record) bool {
 	return s.State == share.Cancelled && s.Pin != nil && s.Pin.Recalled
 }
 
+// recalled reports whether a sender has asked the receiver not to use its credential, and waits for the answer.
+func recalled(r node.Record) bool {
+	s, err := share.UnmarshalSender(r.Machine)
+	return r.Role == discovery.Sender && err == nil && s.State == share.Granted && s.Pin != nil && s.Pin.Recalled
+}
+
 // arrived reports whether a receiver's credential has come to this device, whatever became of it.
 func arrived(r node.Record) bool {
 	v, err := share.UnmarshalReceiver(r.Machine)
@@ -71,6 +77,8 @@ func standing(r node.Record) (text string, safe bool) {
 		return "The share has ended (" + string(state) + "), and the other side may not know yet.", true
 	case state == share.Unresolved:
 		return "The share is kept. Whether the credential arrived is not known.", false
+	case recalled(r):
+		return "The share is kept. The credential has left for the receiver, which is asked not to use it. Its answer is not here yet.", false
 	case left(r):
 		return "The share is kept. The credential has left for the receiver, and its answer is not here yet.", false
 	case state == share.Provisioned:

@@ -16,6 +16,7 @@ const (
 	notPlaced  = "which says that it was not put in its place there"
 	wasHere    = "The credential had arrived on this device, and was not put in its place."
 	onTheWay   = "The credential has left for the receiver, and its answer is not here yet."
+	asksBack   = "The credential has left for the receiver, which is asked not to use it. Its answer is not here yet."
 	neverCame  = "Nothing was received."
 	nothingYet = "The share is kept, and nothing was received yet."
 )
@@ -76,6 +77,13 @@ func TestACredentialThatHasLeftIsNotCalledHandedToNobody(t *testing.T) {
 		sender.cmd.Process.Signal(os.Interrupt)
 		sender.failed(exitInterrupted, onTheWay, false)
 		alice.start("resume", "--timeout", "1ms").failed(exitNoPath, onTheWay, false)
+	})
+	t.Run("recalled while it is away", func(t *testing.T) {
+		t.Parallel()
+		alice, _, sender, _ := arrives(t)
+		sender.kill()
+		alice.start("cancel", alice.id(), "--timeout", "1ms").failed(exitNoPath, asksBack, false)
+		alice.start("resume", "--timeout", "1ms").failed(exitNoPath, asksBack, false)
 	})
 	t.Run("declined before it came", func(t *testing.T) {
 		t.Parallel()
