@@ -98,17 +98,27 @@ func (a *app) showCommand() *cobra.Command {
 				a.data("%-10s  %s", line[0], line[1])
 			}
 		}
-		if state, _, _, _ := r.State(); state.Ended() && r.Waiting() {
-			what := "the other side doesn't know yet"
-			if state == share.Done && r.Role == discovery.Receiver {
-				what = "the sender may wait to hear that this device knows"
-			}
-			a.data("%-10s  %s", "to do", what+": sparekey resume "+id)
+		if what := toDo(r); what != "" {
+			a.data("%-10s  %s: sparekey resume %s", "to do", what, id)
 		}
 		a.emit(e)
 		a.emit(event{Type: "result", ID: id})
 		return nil
 	}}
+}
+
+// toDo says why a share is to be taken up again, where that isn't plain from its state.
+func toDo(r node.Record) string {
+	switch state, _, _, _ := r.State(); {
+	case state.Ended() && !r.Waiting():
+	case state == share.Done && r.Role == discovery.Receiver:
+		return "the sender may wait to hear that this device knows"
+	case state.Ended():
+		return "the other side doesn't know yet"
+	case state == share.Provisioning:
+		return "the credential has arrived, and may not be in its place yet"
+	}
+	return ""
 }
 
 // load opens the vault and finds a share by a prefix of its id.
@@ -489,6 +499,8 @@ func unheard(r node.Record, err error) string {
 		return fmt.Sprintf("This share can't be read: %v.", err)
 	}
 	switch state, _, _, _ := r.State(); {
+	case state == share.Provisioning:
+		return "The credential has arrived here, and may not be in its place yet: what is not is thrown away, and the sender will hear nothing more."
 	case !state.Ended():
 		return fmt.Sprintf("This share stands at %s. The other side will hear nothing more.", state)
 	case r.Waiting():

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -83,7 +86,7 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 		return a.resumeReceiver(ctx, dev, id, r, &f)
 	}
 	if !f.dryRun {
-		if err := a.placeable(f); err != nil {
+		if err := cmp.Or(a.placeable(f), a.hasFolder(f)); err != nil {
 			return err
 		}
 	}
@@ -357,6 +360,24 @@ func (a *app) placeable(f receiveFlags) error {
 	o := a.options(f)
 	if path := first(o.Path, o.Dir); !utf8.ValidString(path) {
 		return usage("the credential can't be put into %q, a path that isn't UTF-8; nothing was used up", path)
+	}
+	return nil
+}
+
+// hasFolder refuses a place in a folder that isn't there. Once the credential has left
+// its sender, that is late to hear of.
+func (a *app) hasFolder(f receiveFlags) error {
+	o := a.options(f)
+	folder := o.Dir
+	if o.Path != "" {
+		folder = filepath.Dir(o.Path)
+	}
+	info, err := os.Stat(folder)
+	if err == nil && !info.IsDir() {
+		err = &fs.PathError{Op: "stat", Path: folder, Err: syscall.ENOTDIR}
+	}
+	if err != nil {
+		return fail(exitCantWrite, "no_folder", fmt.Sprintf("the credential can't be put into %s: %v. Nothing was used up.", credential.Display(folder, 400), errors.Unwrap(err)), "make the folder, or name another place with -o").because(err)
 	}
 	return nil
 }

@@ -132,6 +132,23 @@ func TestNothingIsWrittenOverUnasked(t *testing.T) {
 	}
 }
 
+// TestTroubleWithAPlaceIsToldUnderTheNameThatThePersonGave, not that of the draft beside it.
+func TestTroubleWithAPlaceIsToldUnderTheNameThatThePersonGave(t *testing.T) {
+	opening, err := OfferFile("k", 0o600, []byte("new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := filepath.Join(t.TempDir(), "missing", "k")
+	state, err := hand(t, File{}, opening, Options{Path: target})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = (File{}).Provision(t.Context(), "key", state)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), target+":") || strings.Contains(err.Error(), ".sparekey-") {
+		t.Errorf("it says: %v", err)
+	}
+}
+
 // TestWhatIsSaidToBeInItsPlaceSurvivesAPowerCut: a process may have been killed
 // between a file's link and the folder's sync.
 func TestWhatIsSaidToBeInItsPlaceSurvivesAPowerCut(t *testing.T) {

@@ -156,14 +156,14 @@ func (p placement) place(key string) (err error) {
 	os.Remove(temp) // what a crash left
 	f, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("the credential can't be written: %w", err)
+		return p.unwritten(err)
 	}
 	defer os.Remove(temp)
 	fault.Point("credential.place", "created")
 	_, err = f.Write(p.Data)
 	fault.Point("credential.place", "written")
 	if err = errors.Join(err, f.Chmod(p.Mode.Perm()&0o700|0o400), f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("the credential can't be written: %w", err)
+		return p.unwritten(err)
 	}
 	move := os.Link // fails if something is there by now
 	if p.Force {
@@ -174,12 +174,25 @@ func (p placement) place(key string) (err error) {
 		if errors.Is(err, fs.ErrExist) {
 			return &ExistsError{Path: target}
 		}
-		return fmt.Errorf("the credential can't be written: %w", err)
+		return p.unwritten(err)
 	}
 	fault.Point("credential.place", "linked")
 	err = syncFolder(filepath.Dir(target))
 	fault.Point("credential.place", "end")
 	return err
+}
+
+// unwritten names the file that was to be, and not the one that it is written as first.
+func (p placement) unwritten(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		err = &fs.PathError{Op: path.Op, Path: p.target(), Err: path.Err}
+	case errors.As(err, &link):
+		err = &fs.PathError{Op: link.Op, Path: p.target(), Err: link.Err}
+	}
+	return fmt.Errorf("the credential can't be written: %w", err)
 }
 
 // cleanName makes a file name of a sender's: no path, nothing hidden, nothing
