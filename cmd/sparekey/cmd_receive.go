@@ -70,6 +70,12 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 	if err := a.open(ctx); err != nil {
 		return err
 	}
+	return a.receiveLink(ctx, l, f)
+}
+
+// receiveLink looks at what a link offers or receives it, or goes on with what was
+// accepted before.
+func (a *app) receiveLink(ctx context.Context, l link.Link, f receiveFlags) error {
 	dev := a.device()
 	id, r, err := a.known(dev, l)
 	if err != nil {
@@ -90,18 +96,10 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 			return err
 		}
 	}
-	if id, err = a.vault.NewID(); err != nil {
-		return err
+	d, err := a.takeIn(ctx, dev, l, w, f)
+	if errors.Is(err, errKnown) {
+		return a.receiveLink(ctx, l, f)
 	}
-	if r, err = dev.Open(l); err != nil {
-		return err
-	}
-	r.Ways = w
-	lock, err := a.hold(id)
-	if err != nil {
-		return err
-	}
-	d, err := a.drive(ctx, dev, id, lock, r)
 	if err != nil {
 		return err
 	}
@@ -118,6 +116,39 @@ func (a *app) receive(ctx context.Context, args []string, f receiveFlags) error 
 		return err
 	}
 	return d.awaitReceiver(ctx)
+}
+
+// errKnown is why a share isn't taken in: another process here has been faster.
+var errKnown = errors.New("the link is known by now")
+
+// takeIn drives the share of a link that isn't known here. Who receives holds the same
+// id as any other process here that does: else one of two would be told that another
+// device has it. Who only looks keeps nobody out.
+func (a *app) takeIn(ctx context.Context, dev *node.Device, l link.Link, w ways, f receiveFlags) (*drive, error) {
+	id, err := a.vault.NewID()
+	if !f.dryRun {
+		id, err = a.vault.IDOf(l.Secret[:])
+	}
+	if err != nil {
+		return nil, err
+	}
+	lock, err := a.hold(id)
+	if err != nil {
+		return nil, err
+	}
+	r, err := dev.Open(l)
+	if err == nil {
+		var known string
+		if known, _, err = a.known(dev, l); known != "" && !f.dryRun {
+			err = errKnown
+		}
+	}
+	if err != nil {
+		lock.Release()
+		return nil, err
+	}
+	r.Ways = w
+	return a.drive(ctx, dev, id, lock, r)
 }
 
 // accept asks the person and claims. If the share ends meanwhile the question is
@@ -490,6 +521,9 @@ func (d *drive) received(u node.Update, known bool) error {
 		}
 	case got && where != "":
 		d.a.say("Received. It is in %s", credential.Display(where, 400))
+		if info, err := os.Stat(where); err == nil && info.Mode().Perm()&0o077 != 0 { // somebody had put it there
+			d.a.say("Others on this machine can get at that file: chmod 600 makes it yours alone.")
+		}
 	case got:
 		d.a.say("Received.")
 	}

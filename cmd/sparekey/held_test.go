@@ -116,3 +116,52 @@ func TestWhoHandsAClaimBackIsToldThatItMayBeADecline(t *testing.T) {
 		t.Errorf("the help says %s", help)
 	}
 }
+
+// TestASecondTerminalWithTheSameLinkIsToldOfTheFirst, and not that another device has
+// it; looking is no receiving, and keeps nobody out.
+func TestASecondTerminalWithTheSameLinkIsToldOfTheFirst(t *testing.T) {
+	t.Parallel()
+	r := newRelay(t)
+	alice, bob := newDevice(t), newDevice(t)
+	link := alice.offered(r.url)
+	first := bob.receive(link)
+	first.comes("share.claimed") // and waits for alice
+	looks := bob.start("view", link)
+	looks.exits(exitDone)
+	second := bob.receive(link)
+	second.exits(exitRefused)
+	if end := second.comes("error"); end.Code != "held" {
+		t.Errorf("it is told %q: %s", end.Code, end.Message)
+	}
+	sender := alice.start("resume")
+	first.exits(exitDone)
+	sender.exits(exitDone)
+	if bob.got() != spare || bob.state() != "done" {
+		t.Errorf("bob has %q, and stands at %q", bob.got(), bob.state())
+	}
+}
+
+// TestOfManyReceiversInOneVaultOneReceives: the others are told that it is being received
+// here, or go on with it.
+func TestOfManyReceiversInOneVaultOneReceives(t *testing.T) {
+	t.Parallel()
+	r := newRelay(t)
+	for range 5 {
+		alice, bob := newDevice(t), newDevice(t)
+		sender, link := alice.share(r.url)
+		var all []*process
+		for range 4 {
+			all = append(all, bob.receive(link))
+		}
+		for _, p := range all {
+			<-p.ended
+			if code := p.cmd.ProcessState.ExitCode(); code != exitDone && code != exitRefused {
+				t.Errorf("exit %d: %s", code, p.stderr.String())
+			}
+		}
+		sender.exits(exitDone)
+		if bob.got() != spare || bob.state() != "done" {
+			t.Errorf("bob has %q, and stands at %q", bob.got(), bob.state())
+		}
+	}
+}

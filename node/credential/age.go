@@ -54,7 +54,7 @@ func (AgeIdentity) Describe() Description {
 	return Description{
 		Name: "age-identity", Title: "age identity", Unattended: false,
 		Provision:    "writes the identity file, mode 0600; never over another unless --force is given",
-		AlreadyThere: "a file of that name has just these bytes, and none but its owner may read it",
+		AlreadyThere: "a file of that name has just these bytes",
 	}
 }
 

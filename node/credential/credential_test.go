@@ -170,17 +170,6 @@ func TestWhatIsSaidToBeInItsPlaceSurvivesAPowerCut(t *testing.T) {
 	if there, err := (File{}).Provisioned(t.Context(), "key", state); !there || err != nil || !slices.Equal(synced, []string{dir}) {
 		t.Errorf("there: %v, %v; synced: %v", there, err, synced)
 	}
-	for _, mode := range []os.FileMode{0o644, 0o620, 0o602} {
-		if err := os.Chmod(filepath.Join(dir, "k"), mode); err != nil {
-			t.Fatal(err)
-		}
-		if there, err := (File{}).Provisioned(t.Context(), "key", state); there || err != nil {
-			t.Errorf("with mode %v others get at it: %v, %v", mode, there, err)
-		}
-	}
-	if err := os.Chmod(filepath.Join(dir, "k"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	syncFolder = func(string) error { return errors.New("the disk is gone") }
 	if there, err := (File{}).Provisioned(t.Context(), "key", state); there || err == nil {
 		t.Errorf("where it can't be synced it is said to be there: %v, %v", there, err)

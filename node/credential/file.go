@@ -37,7 +37,7 @@ func (File) Describe() Description {
 	return Description{
 		Name: "file", Title: "File", Unattended: true,
 		Provision:    "writes the file, readable by its owner alone; never over another unless --force is given",
-		AlreadyThere: "a file of that name has just these bytes, and none but its owner may read it",
+		AlreadyThere: "a file of that name has just these bytes",
 	}
 }
 

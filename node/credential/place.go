@@ -72,8 +72,7 @@ func (e *ExistsError) Error() string {
 // It is written under a temporary name made of the key, synced, and then linked
 // to its name, which fails if that exists. So it is there whole or not at all.
 // Whether it has been done is told by the bytes: a file of that name with just
-// these bytes, which others can't read or write, is the credential in its place,
-// whoever put it there.
+// these bytes is the credential in its place, whoever put it there.
 type placement struct {
 	Options
 	Name string      `json:"name"` // cleaned
@@ -115,7 +114,7 @@ func (p placement) there(key string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG) {
 		return false, nil
 	}
-	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(p.Data)) || info.Mode().Perm()&0o077 != 0 {
+	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(p.Data)) {
 		return false, err
 	}
 	f, err := os.Open(p.target())

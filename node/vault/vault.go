@@ -43,6 +43,7 @@ import (
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"crypto/sha3"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -255,12 +256,25 @@ const (
 func isID(s string) bool { return len(s) == idLength && strings.Trim(s, alphabet) == "" }
 
 // NewID returns an id that no share here has.
-func (v *Vault) NewID() (string, error) {
+func (v *Vault) NewID() (string, error) { return v.unused(v.rnd) }
+
+// IDOf returns an id that no share here has, and is the same in every process for the
+// same secret: so the lock keeps two of them from taking up one share at once that
+// neither has saved yet. It tells nothing of the secret.
+func (v *Vault) IDOf(secret []byte) (string, error) {
+	h := sha3.NewSHAKE256()
+	h.Write([]byte("sparekey vault id v1"))
+	h.Write(secret)
+	return v.unused(h)
+}
+
+// unused draws ids until one is of no share here.
+func (v *Vault) unused(rnd io.Reader) (string, error) {
 	for {
 		id := make([]byte, 0, idLength)
 		for len(id) < idLength {
 			var b [1]byte
-			if _, err := io.ReadFull(v.rnd, b[:]); err != nil {
+			if _, err := io.ReadFull(rnd, b[:]); err != nil {
 				return "", err
 			}
 			if n := int(b[0]); n < 256/len(alphabet)*len(alphabet) { // no letter likelier than another

@@ -204,6 +204,28 @@ func TestCopiedVaultIsNoticed(t *testing.T) {
 	}
 }
 
+// TestIDOfASecretIsTheSameForAllWhoHaveIt, until a share has it.
+func TestIDOfASecretIsTheSameForAllWhoHaveIt(t *testing.T) {
+	home := t.TempDir()
+	a, b := open(t, home), open(t, home)
+	id, err := a.IDOf([]byte("secret"))
+	if err != nil || !isID(id) {
+		t.Fatalf("%q, %v", id, err)
+	}
+	if again, err := b.IDOf([]byte("secret")); again != id || err != nil {
+		t.Errorf("%q and %q, %v", id, again, err)
+	}
+	if other, err := b.IDOf([]byte("another secret")); other == id || err != nil {
+		t.Errorf("two secrets have the id %q, %v", other, err)
+	}
+	if err := a.Save(id, []byte("record")); err != nil {
+		t.Fatal(err)
+	}
+	if next, err := b.IDOf([]byte("secret")); next == id || !isID(next) || err != nil {
+		t.Errorf("a share has %q, and there is %q, %v", id, next, err)
+	}
+}
+
 // TestOneProcessHoldsAShare is VLT-01, with a second real process.
 func TestOneProcessHoldsAShare(t *testing.T) {
 	if home := os.Getenv("VAULT_TEST_HOME"); home != "" {
