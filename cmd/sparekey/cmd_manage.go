@@ -319,6 +319,9 @@ func (a *app) order(ctx context.Context, prefix string, o order, role discovery.
 	if err != nil {
 		return err
 	}
+	if r.Silent() {
+		return silent(o, reason)
+	}
 	if state.Ended() && !r.Waiting() { // one that has ended and could not tell it yet does so now
 		return a.ordered(id, o, node.Update{State: state, Reason: reason, Label: label})
 	}
@@ -332,6 +335,14 @@ func (a *app) order(ctx context.Context, prefix string, o order, role discovery.
 	}
 	defer d.close()
 	return d.order(ctx, o)
+}
+
+// silent is the failure of an order to a share that has come to a halt here: a copy says
+// nothing to anybody, whatever it is asked.
+func silent(o order, reason string) *failure {
+	f := fail(exitUnresolved, "unresolved", fmt.Sprintf("this share can't go on here (%s), and nobody is told anything from here.", reason), "sparekey "+o.Do+" where the share goes on: on the other copy of this vault")
+	f.Safe = false
+	return f
 }
 
 // reach gives an order to the process that holds a share, and returns its answer;
@@ -407,7 +418,7 @@ func (d *drive) order(ctx context.Context, o order) error {
 	if err != nil {
 		return err
 	}
-	if unheard {
+	if unheard && d.latest().State != share.Unresolved { // then nothing is left to tell
 		d.a.say("The other side doesn't know yet: `sparekey resume %s` tells it.", d.id)
 	}
 	return d.a.ordered(d.id, o, d.latest())

@@ -48,3 +48,42 @@ func TestVLT04ACopiedVaultsLiveSharesAreUnresolvedAndTheOriginalGoesOn(t *testin
 		}
 	}
 }
+
+// TestACopiedVaultPromisesNothing: an order there tells nobody, and says so; doctor speaks
+// of the copy, also once it has been opened, when its shares have come to a halt.
+func TestACopiedVaultPromisesNothing(t *testing.T) {
+	t.Parallel()
+	p := newLiar(t, newRelay(t).url)
+	alice := newDevice(t)
+	alice.offered(p.URL())
+	c, calls := alice.copied(), callsSoFar(t, p)
+	id := alice.id()
+	for _, when := range []string{"at first", "once it is opened"} {
+		if _, said := sparekey(c.home, "doctor", "--paths", "relay", "--relay", "http://127.0.0.1:9"); !strings.Contains(said, "a copy or a restored backup") {
+			t.Errorf("doctor says %s: %s", when, said)
+		}
+		code, said := sparekey(c.home, "cancel", id)
+		if code != exitUnresolved || !strings.Contains(said, "nobody is told anything from here") || strings.Contains(said, "tells it") {
+			t.Errorf("cancel ends %s with %d: %s", when, code, said)
+		}
+	}
+	if made := callsSoFar(t, p) - calls; made != 0 || alice.state() != "offered" {
+		t.Errorf("the copy has made %d calls, and alice stands at %q", made, alice.state())
+	}
+}
+
+// TestAnOrderToAShareThatIsUnresolvedPromisesNoLaterWord: there is nothing to tell.
+func TestAnOrderToAShareThatIsUnresolvedPromisesNoLaterWord(t *testing.T) {
+	t.Parallel()
+	alice, bob := newDevice(t), newDevice(t)
+	p := newLiar(t, newRelay(t).url)
+	link := alice.offered(p.URL())
+	bob.claims(p, p.URL(), link)
+	sender := alice.start("resume")
+	sender.comes("share.granted")
+	sender.kill()
+	alice.halted()
+	if code, said := sparekey(alice.home, "cancel", alice.id()); code != exitTaken || !strings.Contains(said, "the share stands at unresolved") || strings.Contains(said, "tells it") {
+		t.Errorf("cancel ends with %d: %s", code, said)
+	}
+}

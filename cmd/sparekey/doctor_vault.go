@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/sparekey/sparekey/node"
 	"github.com/sparekey/sparekey/node/vault"
 )
 
@@ -80,13 +81,21 @@ func (a *app) lookIn() finding {
 	if err := tryLock(v); err != nil {
 		return finding{check: "vault", state: trouble, what: fmt.Sprintf("files can't be locked in %s: %v", a.config.Home, err), fix: "a vault on a local disk: --home"}
 	}
+	halted := 0
 	for _, id := range ids {
-		if _, err := v.Load(id); err != nil && !errors.Is(err, vault.ErrNotFound) {
+		b, err := v.Load(id)
+		if r, unread := node.DecodeRecord(b); err == nil && unread == nil && r.Silent() {
+			halted++
+		}
+		if err != nil && !errors.Is(err, vault.ErrNotFound) {
 			return finding{check: "vault", subject: id, state: trouble, what: fmt.Sprintf("this share can't be read: %v", err), fix: "restore the file, or sparekey forget " + id}
 		}
 	}
 	if v.Copied() {
 		return finding{check: "vault", state: note, what: "this is a copy or a restored backup: live shares in it don't go on"}
+	}
+	if halted > 0 {
+		return finding{check: "vault", state: note, what: fmt.Sprintf("opens, with %s; it was a copy or a restored backup once, and %s came to a halt in it", plural(len(ids), "share"), plural(halted, "live share"))}
 	}
 	return finding{check: "vault", state: works, what: fmt.Sprintf("opens, with %s, in %s", plural(len(ids), "share"), a.config.Home)}
 }
