@@ -352,7 +352,7 @@ func TestDoctorTellsThatTheFirstShareCantMakeItsVault(t *testing.T) {
 	home := filepath.Join(dir, "home")
 	e := examine(t, "", home, []string{"SPAREKEY_VAULT_KEY_FILE=" + filepath.Join(dir, "no-key")}, "--paths", "relay", "--relay", r.url)
 	e.finds(trouble, "vault", "", "no-key")
-	e.ends(exitVault, "vault_locked")
+	e.ends(exitVault, "no_key")
 }
 
 func TestDoctorLooksAtTheVaultAndItsKey(t *testing.T) {

@@ -234,8 +234,11 @@ func (a *app) command(ctx context.Context, id string, o order) (word, error) {
 // vaultFailure tells errors of the vault, formats and records as people read them.
 func vaultFailure(err error) *failure {
 	var damaged *vault.DamagedError
+	var keyFile *vault.KeyFileError
 	var unknown *credential.UnknownFormatError
 	switch {
+	case errors.As(err, &keyFile) && keyFile.New:
+		return fail(exitVault, "no_key", keyFile.Error()+", and there is no vault yet. Nothing was made.", keyFileHint(keyFile)).because(err)
 	case errors.Is(err, vault.ErrLocked):
 		return fail(exitVault, "vault_locked", err.Error()+".", "give the right key file by SPAREKEY_VAULT_KEY_FILE").because(err)
 	case errors.As(err, &damaged):
@@ -254,6 +257,14 @@ func vaultFailure(err error) *failure {
 		return fail(exitCantWrite, "storage", err.Error()+". Nothing was sent that isn't saved; what was saved is kept.", "see that there is room, and that the folder may be written to; sparekey list shows what there is").because(err)
 	}
 	return nil
+}
+
+// keyFileHint says how a vault gets a key file. Nobody is told to write over one that is there.
+func keyFileHint(e *vault.KeyFileError) string {
+	if errors.Is(e, fs.ErrNotExist) {
+		return "make it: (umask 077; head -c 32 /dev/urandom | base64 >FILE); or set no key file, and a key is made in the vault's folder"
+	}
+	return "set another key file, or none: then a key is made in the vault's folder"
 }
 
 // ofFiles reports whether an error is the file system's: a full disk, a folder

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -116,5 +117,42 @@ func TestALookThatFindsNothingSaysWhereItLooks(t *testing.T) {
 		if got := sought(c.ways, c.link); got != c.want {
 			t.Errorf("by %s it looks %q, want %q", c.ways, got, c.want)
 		}
+	}
+}
+
+// TestAKeyFileIsMadeAsItsErrorAndTheDocsSay: no vault is called locked before there is one,
+// nothing is left of it, and the command that is told makes a key that opens a new one.
+func TestAKeyFileIsMadeAsItsErrorAndTheDocsSay(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	dir := t.TempDir()
+	home, file := filepath.Join(dir, "home"), filepath.Join(dir, "stick.key")
+	t.Setenv("SPAREKEY_VAULT_KEY_FILE", file)
+	list := func() (exit int, said string) {
+		var stderr bytes.Buffer
+		exit = run(t.Context(), []string{"list", "--home", home}, nil, &record{}, &stderr)
+		return exit, stderr.String()
+	}
+	const how = "(umask 077; head -c 32 /dev/urandom | base64 >FILE)"
+	exit, said := list()
+	if exit != exitVault || !strings.Contains(said, file+" is not there") || !strings.Contains(said, how) || !strings.Contains(said, "code: no_key") || strings.Contains(said, "locked") {
+		t.Errorf("exit %d: %s", exit, said)
+	}
+	if made, err := os.ReadDir(dir); err != nil || len(made) > 0 {
+		t.Errorf("there are %v, %v", made, err)
+	}
+	if page, err := os.ReadFile("../../docs/commands.md"); err != nil || !strings.Contains(string(page), strings.ReplaceAll(how, "FILE", "/media/stick/key")) {
+		t.Errorf("docs/commands.md doesn't say how (%v)", err)
+	}
+	if out, err := exec.Command("sh", "-c", strings.ReplaceAll(how, "FILE", file)).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if exit, said := list(); exit != exitDone {
+		t.Errorf("with a key: exit %d: %s", exit, said)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if exit, said := list(); exit != exitVault || !strings.Contains(said, "the vault is locked: its key file "+file+" is not there") || !strings.Contains(said, "code: vault_locked") {
+		t.Errorf("with a vault, and its key gone: exit %d: %s", exit, said)
 	}
 }

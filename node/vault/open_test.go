@@ -2,8 +2,8 @@ package vault
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -231,7 +231,48 @@ func TestRemovingAShareThatWasNeverSavedSaysSo(t *testing.T) {
 	if err := v.Remove("aaaaaaaa"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := Open(filepath.Join(t.TempDir(), "x"), Options{KeyFile: "/nowhere/key", Rand: rand.Reader}); !errors.Is(err, ErrLocked) {
-		t.Errorf("a key file that isn't there: %v", fmt.Sprint(err))
+}
+
+// TestAKeyFileThatCantBeUsedIsToldBeforeAnythingIsMade: where there is no vault yet,
+// nothing is locked, and nothing half made is left; where there is one, it stays closed.
+func TestAKeyFileThatCantBeUsedIsToldBeforeAnythingIsMade(t *testing.T) {
+	dir := t.TempDir()
+	garbage := filepath.Join(dir, "garbage")
+	if err := os.WriteFile(garbage, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for file, says := range map[string]string{filepath.Join(dir, "none"): "is not there", dir: "can't be read (is a directory)", garbage: "holds no key"} {
+		home := filepath.Join(dir, "home")
+		var why *KeyFileError
+		_, err := Open(home, Options{KeyFile: file, Rand: rand.Reader})
+		if !errors.As(err, &why) || !why.New || errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), file+" "+says) {
+			t.Errorf("without a vault: %v", err)
+		}
+		if _, err := os.Lstat(home); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: something was made (%v)", says, err)
+		}
+		home = t.TempDir()
+		open(t, home)
+		_, err = Open(home, Options{KeyFile: file, Rand: rand.Reader})
+		if !errors.As(err, &why) || why.New || !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), file+" "+says) {
+			t.Errorf("with a vault: %v", err)
+		}
+	}
+}
+
+// TestAKeyFileThatAPersonMadeOpensTheVault, and none is made beside it.
+func TestAKeyFileThatAPersonMadeOpensTheVault(t *testing.T) {
+	dir := t.TempDir()
+	home, file := filepath.Join(dir, "home"), filepath.Join(dir, "stick")
+	if err := os.WriteFile(file, []byte(base64.StdEncoding.EncodeToString(make([]byte, 32))+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := Open(home, Options{KeyFile: file, Rand: rand.Reader}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(home, "key")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is a key in the vault's folder (%v)", err)
 	}
 }

@@ -37,6 +37,7 @@
 // The folders are made and synced, then the key, then the mark. As long as there
 // is no share, what a crash has left of key and mark is made anew. A key that is
 // gone while there are shares is never replaced: nothing would open them any more.
+// A key that is kept elsewhere is never made, and is read before anything else is.
 package vault
 
 import (
@@ -74,9 +75,30 @@ func (e *DamagedError) Error() string {
 	return fmt.Sprintf("%s is damaged: %s", e.File, e.Reason)
 }
 
+// A KeyFileError says why the key file that Options name can't be used. Nothing was made
+// or changed. Where there is a vault, it is ErrLocked.
+type KeyFileError struct {
+	File, Reason string
+	New          bool // there is no vault yet
+	cause        error
+}
+
+func (e *KeyFileError) Error() string {
+	if e.New {
+		return fmt.Sprintf("the vault's key file %s %s", e.File, e.Reason)
+	}
+	return fmt.Sprintf("the vault is locked: its key file %s %s", e.File, e.Reason)
+}
+
+// Is implements errors.Is.
+func (e *KeyFileError) Is(target error) bool { return target == ErrLocked && !e.New }
+
+// Unwrap returns why the file can't be read, if it is that.
+func (e *KeyFileError) Unwrap() error { return e.cause }
+
 // Options say how a vault is opened.
 type Options struct {
-	KeyFile string    // where the key is; empty: HOME/key, which is made if there is no vault yet
+	KeyFile string    // where the key is, which is never made there; empty: HOME/key, which is made if there is no vault yet
 	Rand    io.Reader // must not fail; crypto/rand.Reader in a device
 }
 
@@ -92,6 +114,10 @@ type Vault struct {
 // it at once, one makes it and the others find it made.
 func Open(home string, o Options) (*Vault, error) {
 	v := &Vault{home: home, rnd: o.Rand}
+	key, err := v.keyElsewhere(o.KeyFile)
+	if err != nil {
+		return nil, err
+	}
 	if err := v.makeFolders(); err != nil {
 		return nil, fmt.Errorf("the vault's folder can't be made: %w", err)
 	}
@@ -107,9 +133,10 @@ func Open(home string, o Options) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := v.key(o.KeyFile, ids)
-	if err != nil {
-		return nil, err
+	if key == nil {
+		if key, err = v.key(ids); err != nil {
+			return nil, err
+		}
 	}
 	derived, err := hkdf.Key(sha256.New, key, nil, "sparekey vault v1", chacha20poly1305.KeySize)
 	if err != nil {
@@ -121,14 +148,45 @@ func Open(home string, o Options) (*Vault, error) {
 	return v, v.checkMark(ids)
 }
 
-// key reads the key, or makes one for a vault without shares.
-func (v *Vault) key(file string, ids []string) ([]byte, error) {
-	path := file
+// keyElsewhere reads the key from the file that is named for it; nil if none is.
+func (v *Vault) keyElsewhere(file string) ([]byte, error) {
 	if file == "" {
-		path = filepath.Join(v.home, "key")
+		return nil, nil
 	}
+	b, err := os.ReadFile(file)
+	key := parseKey(b)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &KeyFileError{file, "is not there", v.isNew(), err}
+	case err != nil:
+		return nil, &KeyFileError{file, "can't be read (" + reason(err) + ")", v.isNew(), err}
+	case key == nil:
+		return nil, &KeyFileError{file, "holds no key (32 bytes in base64)", v.isNew(), nil}
+	}
+	return key, nil
+}
+
+// isNew reports whether there is nothing yet that a key could open.
+func (v *Vault) isNew() bool {
+	_, err := os.Lstat(v.mark())
+	ids, _ := v.IDs()
+	return errors.Is(err, fs.ErrNotExist) && len(ids) == 0
+}
+
+// reason is why a file can't be read, without its name.
+func reason(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	return err.Error()
+}
+
+// key reads the key in the vault's folder, or makes one for a vault without shares.
+func (v *Vault) key(ids []string) ([]byte, error) {
+	path := filepath.Join(v.home, "key")
 	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && file == "" {
+	if errors.Is(err, fs.ErrNotExist) {
 		if len(ids) > 0 {
 			return nil, fmt.Errorf("%w: %s is gone, and there are shares that only it opens", ErrLocked, path)
 		}
@@ -137,11 +195,20 @@ func (v *Vault) key(file string, ids []string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLocked, err)
 	}
-	key, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(string(b)))
-	if err != nil || len(key) != 32 {
+	key := parseKey(b)
+	if key == nil {
 		return nil, fmt.Errorf("%w: %s holds no key (32 bytes in base64)", ErrLocked, path)
 	}
 	return key, nil
+}
+
+// parseKey reads a key file's text; nil: it is none.
+func parseKey(text []byte) []byte {
+	key, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(key) != 32 {
+		return nil
+	}
+	return key
 }
 
 // makeKey makes the key. A mark that is there already was sealed with a key that
