@@ -27,13 +27,31 @@ func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	signal.Ignore(syscall.SIGPIPE) // a write that fails says so, and the share is kept
+	a := assemble(os.Stdin, os.Stdout, os.Stderr)
 	go func() {
 		<-signals
 		cancel()
 		<-signals
+		a.leave(wantsJSON(os.Args[1:]))
 		os.Exit(exitInterrupted)
 	}()
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(a.run(ctx, os.Args[1:]))
+}
+
+// leave says, at a second signal, that what was begun is kept: it doesn't wait for the
+// command, which may be anywhere, nor for long for whoever reads.
+func (a *app) leave(json bool) {
+	said := make(chan struct{})
+	go func() {
+		f := fail(exitInterrupted, "interrupted", "interrupted twice, and left at once. What was begun is kept.", "sparekey list shows it")
+		f.Safe = false // a credential may have left
+		a.last(f, json)
+		close(said)
+	}()
+	select {
+	case <-said:
+	case <-time.After(time.Second):
+	}
 }
 
 // An app is what all commands have: where they speak and whom they ask, and the

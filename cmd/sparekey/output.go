@@ -17,6 +17,7 @@ type output struct {
 	json   bool
 	quiet  bool
 	err    error // of stdout: whoever read it is gone
+	ended  bool  // the last line has been said
 }
 
 // schema names the lines of --json. Fields are only ever added.
@@ -96,13 +97,19 @@ func (o *output) emit(e event) {
 	if !o.json {
 		return
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.write(e)
+}
+
+// write prints an event; the caller has the lock.
+func (o *output) write(e event) {
 	e.Schema, e.Time = schema, time.Now().UTC().Format(time.RFC3339)
 	b, err := json.Marshal(e)
 	if err != nil {
 		panic(err) // only types that JSON knows
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.ended = e.Type == "result" || e.Type == "error"
 	if _, err := o.stdout.Write(append(b, '\n')); err != nil {
 		o.err = err
 	}
@@ -110,13 +117,26 @@ func (o *output) emit(e event) {
 
 // failed prints the last line of a command that failed.
 func (o *output) failed(f *failure) {
-	if o.json {
-		o.emit(event{Type: "error", Code: f.Code, Message: f.Message, Hint: f.Hint, Exit: &f.Exit, Retryable: f.Retryable, Safe: f.Safe})
-		return
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	f.print(o.stderr)
+	o.end(f, o.json)
+}
+
+// end prints a failure, as the last that is said; the caller has the lock.
+func (o *output) end(f *failure, json bool) {
+	if o.ended = true; !json {
+		f.print(o.stderr)
+		return
+	}
+	o.write(event{Type: "error", Code: f.Code, Message: f.Message, Hint: f.Hint, Exit: &f.Exit, Retryable: f.Retryable, Safe: f.Safe})
+}
+
+// last prints a failure beside a command, if that hasn't said its last, and lets nobody
+// say anything any more: it keeps the lock, and the process is to end.
+func (o *output) last(f *failure, json bool) {
+	if o.mu.Lock(); !o.ended {
+		o.end(f, json)
+	}
 }
 
 // broken returns the error of writing to stdout, if there was one.

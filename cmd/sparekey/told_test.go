@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sparekey/sparekey/node/link"
 )
@@ -154,5 +157,93 @@ func TestAKeyFileIsMadeAsItsErrorAndTheDocsSay(t *testing.T) {
 	}
 	if exit, said := list(); exit != exitVault || !strings.Contains(said, "the vault is locked: its key file "+file+" is not there") || !strings.Contains(said, "code: vault_locked") {
 		t.Errorf("with a vault, and its key gone: exit %d: %s", exit, said)
+	}
+}
+
+// TestWhoIsSignalledTwiceSaysThatWhatWasBegunIsKept: whichever signal it gets to, JSON has one
+// last object, and it is an error.
+func TestWhoIsSignalledTwiceSaysThatWhatWasBegunIsKept(t *testing.T) {
+	t.Parallel()
+	r := newRelay(t)
+	for range 5 {
+		p, _ := newDevice(t).share(r.url)
+		for _, s := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+			p.cmd.Process.Signal(s)
+		}
+		p.exits(exitInterrupted)
+		errors := 0
+		for _, e := range p.events() {
+			if e.Type == "error" {
+				errors++
+			}
+		}
+		if e := p.events(); errors != 1 || e[len(e)-1].Code != "interrupted" || !strings.Contains(e[len(e)-1].Message, "kept") {
+			t.Errorf("after two signals: %s", p.said())
+		}
+	}
+}
+
+// TestTheLastWordIsSaidOnce, whether it is the command's or that of a second signal.
+func TestTheLastWordIsSaidOnce(t *testing.T) {
+	for what, c := range map[string]struct {
+		json bool
+		say  func(*app)
+		want string
+	}{
+		"prose, under way":            {false, func(a *app) { a.say("Waiting …") }, "Waiting …\nerror: interrupted twice, and left at once. What was begun is kept.\n  try: sparekey list shows it\n  code: interrupted\n"},
+		"prose, after a failure":      {false, func(a *app) { a.failed(usage("wrong")) }, "error: wrong.\n  try: sparekey --help\n  code: usage\n"},
+		"JSON, after a share":         {true, func(a *app) { a.emit(event{Type: "share"}) }, "share error "},
+		"JSON, after a failure":       {true, func(a *app) { a.failed(usage("wrong")) }, "error "},
+		"JSON, after what it has led": {true, func(a *app) { a.emit(event{Type: "result"}) }, "result "},
+	} {
+		var stdout, stderr bytes.Buffer
+		a := &app{output: output{stdout: &stdout, stderr: &stderr, json: c.json}}
+		c.say(a)
+		a.leave(c.json)
+		got := stderr.String()
+		for line := range strings.Lines(stdout.String()) {
+			var e event
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Error(err)
+			}
+			got += e.Type + " "
+		}
+		if got != c.want {
+			t.Errorf("%s: it says %q, want %q", what, got, c.want)
+		}
+	}
+}
+
+// A stuck reader takes nothing of what is written to it until it is closed.
+type stuck struct{ written, closed chan struct{} }
+
+func (s stuck) Write(p []byte) (int, error) {
+	s.written <- struct{}{}
+	<-s.closed
+	return len(p), nil
+}
+
+// TestASecondSignalDoesNotWaitForAReader who takes nothing: neither of what the command is
+// saying nor of what is said last.
+func TestASecondSignalDoesNotWaitForAReader(t *testing.T) {
+	t.Parallel()
+	for _, saying := range []bool{true, false} {
+		out := stuck{make(chan struct{}, 2), make(chan struct{})}
+		a := &app{output: output{stdout: io.Discard, stderr: out}}
+		if saying {
+			go a.say("Waiting …")
+			<-out.written
+		}
+		left := make(chan struct{})
+		go func() {
+			a.leave(false)
+			close(left)
+		}()
+		select {
+		case <-left:
+		case <-time.After(patience):
+			t.Errorf("it waits for its reader (saying: %v)", saying)
+		}
+		close(out.closed)
 	}
 }
