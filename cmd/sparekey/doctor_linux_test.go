@@ -403,3 +403,25 @@ func TestDoctorLooksAtTheVaultAndItsKey(t *testing.T) {
 	e.finds(trouble, "vault", "", "doesn't open it")
 	e.ends(exitVault, "vault_locked")
 }
+
+// TestAFolderThatTakesNoSocketsIsStorage, to whoever holds a share and to doctor, and no defect.
+func TestAFolderThatTakesNoSocketsIsStorage(t *testing.T) {
+	t.Parallel()
+	r := newRelay(t)
+	d := newDevice(t)
+	d.offered(r.url)
+	run := filepath.Join(d.home, "run")
+	if err := errors.Join(os.Remove(run), os.Symlink("/proc", run)); err != nil { // where nobody can make anything
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"resume"}, {"share", filepath.Join(d.out, "spare.key"), "--yes", "--relay", r.url}} {
+		p := d.start(args...)
+		p.exits(exitCantWrite)
+		if all := p.events(); all[len(all)-1].Code != "storage" || !strings.Contains(p.said(), run) {
+			t.Errorf("%s", p.said())
+		}
+	}
+	e := examine(t, "", d.home, nil, "--paths", "relay", "--relay", r.url)
+	e.finds(trouble, "vault", "", run)
+	e.ends(exitCantWrite, "storage")
+}

@@ -56,10 +56,11 @@ func tryVault(home, keyFile string) error {
 	if err != nil {
 		return err
 	}
-	if err := tryLock(v); err != nil {
-		return fmt.Errorf("files can't be locked beside %s: %w", home, err)
+	locked, err := tryShare(v)
+	if err != nil && !locked {
+		err = fmt.Errorf("files can't be locked beside %s: %w", home, err)
 	}
-	return nil
+	return err
 }
 
 // there reports whether something has this name, be it a link that leads nowhere.
@@ -78,7 +79,10 @@ func (a *app) lookIn() finding {
 	if err != nil {
 		return unusable("vault", err)
 	}
-	if err := tryLock(v); err != nil {
+	switch locked, err := tryShare(v); {
+	case err != nil && locked:
+		return unusable("vault", err)
+	case err != nil:
 		return finding{check: "vault", state: trouble, what: fmt.Sprintf("files can't be locked in %s: %v", a.config.Home, err), fix: "a vault on a local disk: --home"}
 	}
 	halted := 0
@@ -100,19 +104,23 @@ func (a *app) lookIn() finding {
 	return finding{check: "vault", state: works, what: fmt.Sprintf("opens, with %s, in %s", plural(len(ids), "share"), a.config.Home)}
 }
 
-// tryLock locks a share that isn't there, for a moment.
-func tryLock(v *vault.Vault) error {
+// tryShare locks a share that isn't there and makes its socket, for a moment.
+func tryShare(v *vault.Vault) (locked bool, err error) {
 	id, err := v.NewID()
 	if err != nil {
-		return err
+		return false, err
 	}
 	lock, err := v.Lock(id)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer lock.Release()
 	v.Remove(id) // the lock's file
-	return nil
+	socket, err := v.Listen(id)
+	if err != nil {
+		return true, err
+	}
+	return true, socket.Close()
 }
 
 // unusable is the finding that no share can be kept here.

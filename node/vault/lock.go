@@ -107,12 +107,23 @@ func (v *Vault) Listen(id string) (net.Listener, error) {
 	}
 	defer done()
 	os.Remove(path)
+	named := filepath.Join(v.home, "run", id+".sock")
 	l, err := net.Listen("unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("the share's socket can't be made: %w", err)
+		return nil, fmt.Errorf("the share's socket can't be made: %w", ofFile(named, err))
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false) // its short name may be gone by then
-	return &listener{l, filepath.Join(v.home, "run", id+".sock")}, os.Chmod(path, 0o600)
+	return &listener{l, named}, os.Chmod(path, 0o600)
+}
+
+// ofFile makes what the file system has against a socket an error of its file, as it is for
+// all the other files of the vault.
+func ofFile(path string, err error) error {
+	var call *os.SyscallError
+	if errors.As(err, &call) && call.Syscall == "bind" {
+		return &fs.PathError{Op: call.Syscall, Path: path, Err: call.Err}
+	}
+	return err
 }
 
 type listener struct {
