@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sparekey/sparekey/discovery"
+	"github.com/sparekey/sparekey/node"
 	"github.com/sparekey/sparekey/node/share"
 	"github.com/sparekey/sparekey/noise/frame"
 )
@@ -107,4 +108,63 @@ func (chatty) Find(ctx context.Context, m discovery.Meeting, _ func(discovery.Pa
 		}
 	}
 	return nil
+}
+
+// hasty says how long it keeps a share, and brings the offer, while the share is told of
+// something else.
+type hasty struct {
+	offer  []frame.Frame
+	queued chan struct{}
+}
+
+func (h hasty) Find(ctx context.Context, m discovery.Meeting, found func(discovery.Path)) error {
+	m.Report(discovery.Report{State: discovery.Missing})
+	<-h.queued // the share's goroutine hears of that, and stands still
+	m.Report(discovery.Report{State: discovery.Living, Left: time.Hour})
+	in := make(chan []frame.Frame, 1)
+	in <- h.offer
+	found(&wire{out: make(chan []frame.Frame), in: in})
+	<-ctx.Done()
+	return nil
+}
+
+// TestHowLongAMailboxKeepsAShareIsHeardBeforeItsOffer, also where both wait to be heard: a
+// preview doesn't call a share alive that is over by then.
+func TestHowLongAMailboxKeepsAShareIsHeardBeforeItsOffer(t *testing.T) {
+	for range 20 { // of two that wait, either might be taken
+		synctest.Test(t, func(t *testing.T) {
+			offer := newParty(t).offer("", "x")
+			bob := newParty(t)
+			s, err := share.UnmarshalSender(offer.Machine)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := hasty{s.Outbox(), make(chan struct{})}
+			bob.Finders = []discovery.Finder{h}
+			r, err := bob.Open(offer.Link())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			left := make(chan time.Duration, 1)
+			live, err := bob.Start(ctx, "id", r, func(u node.Update) {
+				switch {
+				case u.Report != nil && u.Report.State == discovery.Missing:
+					close(h.queued)
+					time.Sleep(time.Second) // virtual: both are there by then
+				case u.Preview != nil && len(left) == 0:
+					left <- u.Left
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := <-left; got != 0 {
+				t.Errorf("it can be claimed for %v, and its mailbox keeps it for an hour, less than its grace", got)
+			}
+			stop()
+			live.Wait()
+		})
+	}
 }

@@ -56,7 +56,7 @@ type Update struct {
 	Err     error             // a task failed; Held says whether it will be tried again by itself
 	Held    bool
 	Preview *share.Preview // a receiver: what there is to accept
-	Left    time.Duration  // with Preview: how long it can be
+	Left    time.Duration  // with Preview: how long it can be; 0: by a mailbox's word, and it may lie, the time is up
 	Others  int            // a sender: devices that came and were not chosen
 	Stored  bool           // a mailbox has all that there was to send
 	Known   bool           // the share has ended, and the other side or a mailbox knows
@@ -254,7 +254,9 @@ func (l *Live) loop(ctx context.Context, workers *sync.WaitGroup) error {
 		case q := <-l.events:
 			err = l.asked(q)
 		case a := <-l.carrier.Arrivals():
-			err = l.step(share.Arrived{Frames: a.Frames}, a.From)
+			if err = l.heardBefore(); err == nil {
+				err = l.step(share.Arrived{Frames: a.Frames}, a.From)
+			}
 		case r := <-l.reports:
 			err = l.heard(r)
 		case r := <-l.results:
@@ -459,6 +461,22 @@ func (l *Live) heard(r discovery.Report) error {
 		l.update(Update{Report: &r}, nil)
 	}
 	return err
+}
+
+// heardBefore takes the reports that are here before frames are: how long a mailbox keeps
+// a share is said before its offer, and the preview that is told of it counts on that.
+func (l *Live) heardBefore() error {
+	for range cap(l.reports) {
+		select {
+		case r := <-l.reports:
+			if err := l.heard(r); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+	return nil
 }
 
 // settle ends the loop once the share has ended and whoever can be told has all of it.

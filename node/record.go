@@ -84,7 +84,8 @@ func (r Record) State() (s share.State, reason, label string, err error) {
 }
 
 // Left returns how long the share goes on if nothing happens: until it can't be
-// claimed any more, and once it is, until its grace is up.
+// claimed any more, and once it is, until its grace is up. 0: that time is over, and
+// whoever takes the share up will see to what that leads to.
 func (r Record) Left(now share.Time) time.Duration {
 	m, err := r.machine()
 	if err != nil {

@@ -45,7 +45,11 @@ func (a *app) list(ctx context.Context, all bool) error {
 		if !all && !r.Waiting() {
 			continue
 		}
-		a.data("%s  %-8s  %-12s  %s", id, e.Role, e.State, a.named(r.Preview))
+		late := ""
+		if timeUp(r) {
+			late = ", and its time is up"
+		}
+		a.data("%s  %-8s  %-12s  %s%s", id, e.Role, e.State, a.named(r.Preview), late)
 		a.emit(e)
 		shown++
 	}
@@ -79,7 +83,7 @@ func (a *app) describe(id string, r node.Record) event {
 		e.Label = label
 	}
 	if !state.Ended() {
-		e.ExpiresAt = time.Now().Add(r.Left(now())).UTC().Format(time.RFC3339)
+		e.ExpiresAt, e.TimeUp = until(r.Left(now()))
 	}
 	e.Path, e.Steps = lastPath(r), stepsOf(r)
 	return e
@@ -92,8 +96,9 @@ func (a *app) showCommand() *cobra.Command {
 			return err
 		}
 		e := a.describe(id, r)
+		state := share.State(e.State)
 		for _, line := range [][2]string{{"id", id}, {"role", e.Role}, {"what", a.named(r.Preview)}, {"state", e.State}, {"reason", credential.Display(e.Reason, 200)},
-			{"other", credential.Display(e.Peer, 64)}, {"called", credential.Display(e.Label, 64)}, {"relay", e.Relay}, {"carried by", carried(r)}, {"until", e.ExpiresAt}} {
+			{"other", credential.Display(e.Peer, 64)}, {"called", credential.Display(e.Label, 64)}, {"relay", e.Relay}, {"carried by", carried(r)}, {"until", untilWhat(state, e.ExpiresAt)}} {
 			if line[1] != "" {
 				a.data("%-10s  %s", line[0], line[1])
 			}
@@ -107,6 +112,32 @@ func (a *app) showCommand() *cobra.Command {
 	}}
 }
 
+// until writes when a share's time is up, if it isn't yet.
+func until(left time.Duration) (at string, up bool) {
+	if left <= 0 {
+		return "", true
+	}
+	return time.Now().Add(left).UTC().Format(time.RFC3339), false
+}
+
+// untilWhat adds what a share's time is of. Where the credential has arrived, or the
+// share has come to a halt, nothing is waited for until then.
+func untilWhat(state share.State, at string) string {
+	what := map[share.State]string{share.Offered: "it can be claimed", share.Pinned: "the receiver's answer is waited for",
+		share.Granted: "the receiver's answer is waited for", share.Claimed: "the sender's answer is waited for"}[state]
+	if at == "" || what == "" {
+		return ""
+	}
+	return at + " (" + what + ")"
+}
+
+// timeUp reports whether a share's time is over by what this device knows, and no process
+// has seen to that yet.
+func timeUp(r node.Record) bool {
+	state, _, _, _ := r.State()
+	return untilWhat(state, "then") != "" && r.Left(now()) <= 0
+}
+
 // toDo says why a share is to be taken up again, where that isn't plain from its state.
 func toDo(r node.Record) string {
 	switch state, _, _, _ := r.State(); {
@@ -115,6 +146,8 @@ func toDo(r node.Record) string {
 		return "the sender may wait to hear that this device knows"
 	case state.Ended():
 		return "the other side doesn't know yet"
+	case timeUp(r):
+		return "its time is up, and nobody has been told yet"
 	case state == share.Provisioning:
 		return "the credential has arrived, and may not be in its place yet"
 	}

@@ -163,7 +163,11 @@ func (d *drive) accept(ctx context.Context, p share.Preview, f receiveFlags) err
 		case <-asking.Done():
 		}
 	}()
-	err := d.a.agree(asking, p, f)
+	question := "Receive it on this device?"
+	if d.late {
+		question = "Ask the sender's device for it all the same?"
+	}
+	err := d.a.agree(asking, p, question, f)
 	if err == nil {
 		err = d.live.Accept(ctx, d.a.options(f).Encode(), first(f.name, d.a.config.Name))
 	}
@@ -338,14 +342,23 @@ func unseen(ctx context.Context, trouble *discovery.Report, err error) error {
 	return fail(exitNoPath, "timeout", "the share has not shown up in the time given by --timeout. Nothing was used up.", "open the link again; its sender may not be online yet").because(err)
 }
 
+// showPreview shows what is offered, and how long it can be claimed. That its time is up
+// is only a relay's word: a look begins with all the time that the offer names.
 func (d *drive) showPreview(p share.Preview, left time.Duration) {
-	until := time.Now().Add(left)
-	d.a.say("%s until %s. Nothing is used up by looking.", d.a.named(p), until.Format("Mon 2 Jan 15:04 MST"))
+	at, up := until(left)
+	d.late = up
+	if up {
+		d.a.say("%s. %s Nothing is used up by looking.", d.a.named(p), itsTimeIsUp)
+	} else {
+		d.a.say("%s until %s. Nothing is used up by looking.", d.a.named(p), time.Now().Add(left).Format("Mon 2 Jan 15:04 MST"))
+	}
 	if p.Note != "" {
 		d.a.say("Note: %s", credential.Display(p.Note, 240))
 	}
-	d.a.emit(event{Type: "share.viewed", Role: "receiver", Format: p.Format, Title: p.Title, Note: p.Note, Factor: p.Factor, State: string(share.Viewed), ExpiresAt: until.UTC().Format(time.RFC3339)})
+	d.a.emit(event{Type: "share.viewed", Role: "receiver", Format: p.Format, Title: p.Title, Note: p.Note, Factor: p.Factor, State: string(share.Viewed), ExpiresAt: at, TimeUp: up})
 }
+
+const itsTimeIsUp = "By the relay's word its time is up; the sender's device decides."
 
 // looked ends a look that was all that was wanted. It has done what it should,
 // also where the credential can't be received here; then it says why not.
@@ -370,15 +383,15 @@ func (a *app) able(p share.Preview) error {
 	return nil
 }
 
-// agree checks that this device can take the credential, and asks the person.
-func (a *app) agree(ctx context.Context, p share.Preview, f receiveFlags) error {
+// agree checks that this device can take the credential, and asks the person the question.
+func (a *app) agree(ctx context.Context, p share.Preview, question string, f receiveFlags) error {
 	if err := a.able(p); err != nil {
 		return err
 	}
 	if f.yes {
 		return nil
 	}
-	ok, err := a.term.confirm(ctx, "Receive it on this device?", true, "--yes")
+	ok, err := a.term.confirm(ctx, question, true, "--yes")
 	if err == nil && !ok {
 		err = fail(exitRefused, "not_accepted", "not received. Nothing was used up.", "")
 	}

@@ -36,6 +36,7 @@ type drive struct {
 	socket  net.Listener
 	served  sync.WaitGroup
 
+	late  bool        // a receiver's: by the relay's word the offer's time is up
 	via   string      // the path that the share goes by, as it was told last
 	moved share.State // in which it was told that it goes on by another
 

@@ -43,6 +43,7 @@ type event struct {
 	Path      string `json:"path,omitempty"`
 	Steps     []step `json:"steps,omitempty"`
 	ExpiresAt string `json:"expires_at,omitempty"`
+	TimeUp    bool   `json:"time_up,omitempty"` // in place of ExpiresAt
 	Others    int    `json:"others,omitempty"`
 	Known     bool   `json:"known,omitempty"`
 	Where     string `json:"where,omitempty"`

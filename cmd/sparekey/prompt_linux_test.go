@@ -174,3 +174,16 @@ func TestAQuestionThatIsCutOffHasDoneNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoReceivesIsAskedOtherwiseOnceTheTimeIsUp, and no uses nothing up.
+func TestWhoReceivesIsAskedOtherwiseOnceTheTimeIsUp(t *testing.T) {
+	t.Parallel()
+	bob := newDevice(t)
+	link := lapsed(t, bob)
+	person, tty := openTerminal(t)
+	p := startAsked(t, tty, "Ask the sender's device for it all the same? [Y/n] ", bob.home, "receive", link)
+	if _, err := person.WriteString("n\n"); err != nil {
+		t.Fatal(err)
+	}
+	p.exits(t, exitRefused, itsTimeIsUp, "Nothing was used up")
+}
