@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,11 +62,16 @@ func (a *app) doctor(ctx context.Context, relay string) error {
 	kept := a.lookAtVault()
 
 	near, distant := <-room, <-far
-	all := append(append(near.all, distant.all...), kept...)
-	for _, f := range all {
+	network := slices.Concat(near.all, distant.all)
+	for _, f := range slices.Concat(network, kept) {
 		a.found(f)
 	}
-	return a.verdict(w, near.works, distant.works, all)
+	for _, f := range kept {
+		if f.err != nil {
+			return f.err
+		}
+	}
+	return a.verdict(w, near.works, distant.works, network)
 }
 
 // found tells a finding in one line.
@@ -81,27 +87,34 @@ func (a *app) found(f finding) {
 	a.emit(event{Type: "check", Check: f.check, Subject: f.subject, State: f.state, Message: f.what, Hint: f.fix})
 }
 
-// verdict tells by which of the chosen paths a share can go.
-func (a *app) verdict(w ways, near, far bool, all []finding) error {
+// verdict tells by which of the chosen paths a share can go; network are the findings about
+// these.
+func (a *app) verdict(w ways, near, far bool, network []finding) error {
 	var can ways
 	for _, name := range w {
 		if name == wayLAN && near || name == wayRelay && far {
 			can = append(can, name)
 		}
 	}
-	fix := ""
-	for _, f := range all {
-		if f.err != nil {
-			return f.err
-		}
-		if fix == "" && f.state == trouble {
-			fix = f.fix
-		}
-	}
 	if len(can) == 0 {
-		return fail(exitNoPath, "no_path", fmt.Sprintf("no share can go from here by the chosen paths (%s). Nothing was used up.", w), first(fix, "sparekey doctor --relay URL, or other --paths"))
+		return fail(exitNoPath, "no_path", fmt.Sprintf("no share can go from here by the chosen paths (%s). Nothing was used up.", w), first(remedy(network), "sparekey doctor --relay URL, or other --paths"))
 	}
 	a.say("A share can go by %s.", can)
 	a.emit(event{Type: "result", Path: can.String()})
 	return nil
+}
+
+// remedy is what to do where no path can be gone by: about the first that doesn't work, or else
+// about the relay that isn't set.
+func remedy(network []finding) string {
+	fix := ""
+	for _, f := range network {
+		switch {
+		case f.state == trouble:
+			return f.fix
+		case f.state == note && f.check == "relay":
+			fix = f.fix
+		}
+	}
+	return fix
 }

@@ -425,3 +425,27 @@ func TestAFolderThatTakesNoSocketsIsStorage(t *testing.T) {
 	e.finds(trouble, "vault", "", run)
 	e.ends(exitCantWrite, "storage")
 }
+
+// TestDoctorsLastHintIsAboutTheReason why no path can be gone by, whatever else is the matter.
+func TestDoctorsLastHintIsAboutTheReason(t *testing.T) {
+	t.Parallel()
+	r := newRelay(t)
+	d := newDevice(t)
+	d.offered(r.url)
+	if err := os.Chmod(filepath.Join(d.home, "key"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		relay, hint string
+	}{
+		{"", "set SPAREKEY_RELAY"},
+		{"http://127.0.0.1:1", "see that the port is right"},
+	} {
+		e := examine(t, network, d.home, nil, "--paths", "relay", "--relay", c.relay)
+		e.finds(trouble, "key", "", "others on this machine can get at")
+		e.ends(exitNoPath, "no_path")
+		if last := e.all[len(e.all)-1]; !strings.Contains(last.Hint, c.hint) {
+			t.Errorf("its hint is %q, and not to %s", last.Hint, c.hint)
+		}
+	}
+}
