@@ -81,7 +81,7 @@ func TestWhoHandedAClaimBackMayReceiveAfterAll(t *testing.T) {
 	again := bob.receive(link)
 	again.exits(exitOver)
 	e := again.events()[len(again.events())-1]
-	if want := "to receive it after all: sparekey forget " + id + ", and open the link again"; e.Code != "relinquished" || e.Hint != want {
+	if want := "to receive it after all: sparekey forget " + id + ", and open the link again; where the credential had left by then, it is used up"; e.Code != "relinquished" || e.Hint != want {
 		t.Errorf("%s", again.said())
 	}
 	bob.start("forget", id, "--yes").exits(exitDone)
