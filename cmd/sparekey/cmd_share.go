@@ -180,9 +180,20 @@ func (a *app) relayOf(f shareFlags, w ways) (string, error) {
 		return "", usage("no relay is set: give --relay URL, or set SPAREKEY_RELAY or relay in the config file; in one room, --paths lan needs none")
 	}
 	if _, err := link.Parse((link.Link{Relay: relay}).URL()); err != nil {
-		return "", fail(exitUsage, "usage", fmt.Sprintf("%s can't be a relay: %v.", relay, err), "name it as https://HOST or https://HOST:PORT, without a path").because(err)
+		return "", fail(exitUsage, "usage", fmt.Sprintf("%s can't be a relay: %s.", relay, noRelay(err)), "name it as https://HOST or https://HOST:PORT, without a path").because(err)
 	}
 	return relay, nil
+}
+
+// noRelay says of a relay's address what is wrong with a link that would lead there.
+func noRelay(err error) string {
+	switch {
+	case errors.Is(err, link.ErrNoLink):
+		return "it isn't the address of one"
+	case errors.Is(err, link.ErrInsecure):
+		return "it is without encryption, and plain http is for a relay on this very machine"
+	}
+	return strings.TrimPrefix(err.Error(), link.ErrDamaged.Error()+": ")
 }
 
 // readSource reads a credential from a file, or from standard input for "-".

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/sparekey/sparekey/node/share"
 )
 
 // exits are the exit codes by their names in failure.go.
@@ -90,6 +92,35 @@ func TestEveryConfigKeyStandsInTheDocs(t *testing.T) {
 	}
 	if want := "known are " + strings.Join(keys, ", "); !strings.HasSuffix(f.Hint, want) {
 		t.Errorf("the hint is %q; want %q", f.Hint, want)
+	}
+}
+
+// TestEveryFieldOfJSONStandsInTheDocs, and every state that a share can stand at.
+func TestEveryFieldOfJSONStandsInTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "\n## Fields of `--json`\n")
+	fields, _, _ := strings.Cut(rest, "\n## ")
+	var documented, coded []string
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.*?) \\|").FindAllStringSubmatch(fields, -1) {
+		documented = append(documented, strings.Split(strings.Trim(row[1], "`"), "`, `")...)
+	}
+	for field := range reflect.ValueOf(event{}).Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		coded = append(coded, name)
+	}
+	slices.Sort(documented)
+	slices.Sort(coded)
+	if !slices.Equal(documented, coded) {
+		t.Errorf("docs/commands.md has %q, and the code %q", documented, coded)
+	}
+	for _, s := range []share.State{share.Offered, share.Pinned, share.Granted, share.Viewed, share.Claimed, share.Provisioning, share.Provisioned,
+		share.Done, share.Cancelled, share.Declined, share.Expired, share.Taken, share.Failed, share.Relinquished, share.Unresolved} {
+		if !strings.Contains(fields, "`"+string(s)+"`") {
+			t.Errorf("docs/commands.md has no state %s", s)
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ func (a *app) lookAtVault() []finding {
 		if err := tryVault(home, a.config.KeyFile); err != nil {
 			return []finding{unusable("vault", err)}
 		}
-		return []finding{{check: "vault", state: note, what: "there is none yet; the first share makes it in " + home}}
+		return []finding{{check: "vault", state: note, what: "there is none yet; the first command that looks for shares makes it in " + home}}
 	case err != nil:
 		return []finding{unusable("vault", err)}
 	}

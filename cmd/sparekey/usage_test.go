@@ -104,3 +104,19 @@ func TestAValueThatAFlagDoesntHaveIsRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestARelayThatCannotBeOneIsNotCalledALink: there is none yet.
+func TestARelayThatCannotBeOneIsNotCalledALink(t *testing.T) {
+	for relay, says := range map[string]string{
+		"relay.example":         "it isn't the address of one",
+		"http://192.0.2.1:8443": "plain http is for a relay on this very machine",
+		"https://h.example:0":   "port",
+	} {
+		t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+		var stderr bytes.Buffer
+		exit := run(t.Context(), []string{"share", os.DevNull, "--yes", "--home", t.TempDir(), "--relay", relay}, nil, &record{}, &stderr)
+		if said := stderr.String(); exit != exitUsage || !strings.Contains(said, says) || strings.Contains(said, "link") {
+			t.Errorf("%s: exit %d, %s", relay, exit, said)
+		}
+	}
+}
