@@ -127,7 +127,7 @@ var errKnown = errors.New("the link is known by now")
 func (a *app) takeIn(ctx context.Context, dev *node.Device, l link.Link, w ways, f receiveFlags) (*drive, error) {
 	id, err := a.vault.NewID()
 	if !f.dryRun {
-		id, err = a.vault.IDOf(l.Secret[:])
+		id, err = a.vault.IDOf(slices.Concat(l.ID[:], l.Secret[:]))
 	}
 	if err != nil {
 		return nil, err
