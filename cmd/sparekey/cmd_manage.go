@@ -45,11 +45,11 @@ func (a *app) list(ctx context.Context, all bool) error {
 		if !all && !r.Waiting() {
 			continue
 		}
-		late := ""
-		if timeUp(r) {
-			late = ", and its time is up"
+		what := a.named(r.Preview)
+		if do := toDo(r); do != "" {
+			what += ": " + do
 		}
-		a.data("%s  %-8s  %-12s  %s%s", id, e.Role, e.State, a.named(r.Preview), late)
+		a.data("%s  %-8s  %-12s  %s", id, e.Role, e.State, what)
 		a.emit(e)
 		shown++
 	}
@@ -158,6 +158,9 @@ func toDo(r node.Record) string {
 func (a *app) load(ctx context.Context, prefix string) (string, node.Record, error) {
 	if err := a.open(ctx); err != nil {
 		return "", node.Record{}, err
+	}
+	if prefix == "" { // which every id begins with
+		return "", node.Record{}, fail(exitNotFound, "not_found", "no share has an empty id.", "sparekey list --all")
 	}
 	id, err := a.vault.Find(prefix)
 	if err != nil {
@@ -451,10 +454,11 @@ func (d *drive) order(ctx context.Context, o order) error {
 	if err != nil {
 		return err
 	}
+	err = d.a.ordered(d.id, o, d.latest())
 	if unheard && d.latest().State != share.Unresolved { // then nothing is left to tell
 		d.a.say("The other side doesn't know yet: `sparekey resume %s` tells it.", d.id)
 	}
-	return d.a.ordered(d.id, o, d.latest())
+	return err
 }
 
 // cutOff says what has become of an order whose wait was cut off: whether the share has

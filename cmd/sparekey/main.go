@@ -131,7 +131,7 @@ func wantsJSON(args []string) (wants bool) {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "sparekey", Short: "Hand a spare key to exactly one other person",
-		Args: noCommand, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }, SuggestionsMinimumDistance: 2,
+		Args: noCommand, RunE: func(c *cobra.Command, _ []string) error { return a.nothing(c) }, SuggestionsMinimumDistance: 2,
 		SilenceUsage: true, SilenceErrors: true, CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return a.begin(c) },
 	}
@@ -152,6 +152,14 @@ func (a *app) root() *cobra.Command {
 		c.Args = exactly(c.Args)
 	}
 	return root
+}
+
+// nothing answers a command line without a command by the help, which is no JSON.
+func (a *app) nothing(c *cobra.Command) error {
+	if a.json {
+		return usage("a command is wanted")
+	}
+	return c.Help()
 }
 
 // noCommand is the failure of a first word that names no command.

@@ -43,7 +43,7 @@ func TestASharesTimeThatIsUpIsSpokenOfBeforeAnybodyTakesItUp(t *testing.T) {
 			args   []string
 			wanted string
 		}{
-			{[]string{"list"}, `offered       "key" (file), and its time is up`},
+			{[]string{"list"}, `offered       "key" (file): its time is up, and nobody has been told yet`},
 			{[]string{"show", id}, "its time is up, and nobody has been told yet: sparekey resume " + id},
 			{[]string{"show", id, "--json"}, `"state":"offered","relay":"http://127.0.0.1:1","time_up":true}`},
 		} {

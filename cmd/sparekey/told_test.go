@@ -247,3 +247,33 @@ func TestASecondSignalDoesNotWaitForAReader(t *testing.T) {
 		close(out.closed)
 	}
 }
+
+// TestAnEndThatNobodyKnowsOfIsToldFirstAndListedWithItsReason: the relay isn't there.
+func TestAnEndThatNobodyKnowsOfIsToldFirstAndListedWithItsReason(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	home := filepath.Join(t.TempDir(), "home")
+	id, _ := offered(t, newApp(t, home))
+	var stderr record
+	exit := run(t.Context(), []string{"cancel", id, "--home", home}, nil, &record{}, &stderr)
+	said := stderr.String()
+	cancelled, unknown := strings.Index(said, "Cancelled."), strings.Index(said, "The other side doesn't know yet")
+	if exit != exitDone || cancelled < 0 || unknown < cancelled {
+		t.Errorf("exit %d: %s", exit, said)
+	}
+	var stdout record
+	run(t.Context(), []string{"list", "--home", home}, nil, &stdout, &record{})
+	if row := stdout.String(); !strings.Contains(row, "cancelled") || !strings.Contains(row, ": the other side doesn't know yet") {
+		t.Errorf("it is listed as %s", row)
+	}
+}
+
+// TestNoShareHasAnEmptyID, though every id begins with it.
+func TestNoShareHasAnEmptyID(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	home := filepath.Join(t.TempDir(), "home")
+	offered(t, newApp(t, home))
+	var stdout, stderr record
+	if exit := run(t.Context(), []string{"show", "", "--home", home}, nil, &stdout, &stderr); exit != exitNotFound || stdout.String() != "" {
+		t.Errorf("exit %d: %s%s", exit, stdout.String(), stderr.String())
+	}
+}

@@ -15,6 +15,7 @@ import (
 func TestACommandLineThatCantBeReadIsAnsweredAsItAsks(t *testing.T) {
 	for line, asked := range map[string]bool{
 		"frobnicate --json":       true,
+		"--json":                  true,
 		"--json frobnicate":       true,
 		"share --json":            true,
 		"show a b --json":         true,
