@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"crypto/rand"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -110,17 +111,17 @@ func (chatty) Find(ctx context.Context, m discovery.Meeting, _ func(discovery.Pa
 	return nil
 }
 
-// hasty says how long it keeps a share, and brings the offer, while the share is told of
-// something else.
+// hasty makes a report and brings the offer, while the share is told of something else.
 type hasty struct {
 	offer  []frame.Frame
+	report discovery.Report
 	queued chan struct{}
 }
 
 func (h hasty) Find(ctx context.Context, m discovery.Meeting, found func(discovery.Path)) error {
 	m.Report(discovery.Report{State: discovery.Missing})
 	<-h.queued // the share's goroutine hears of that, and stands still
-	m.Report(discovery.Report{State: discovery.Living, Left: time.Hour})
+	m.Report(h.report)
 	in := make(chan []frame.Frame, 1)
 	in <- h.offer
 	found(&wire{out: make(chan []frame.Frame), in: in})
@@ -128,43 +129,64 @@ func (h hasty) Find(ctx context.Context, m discovery.Meeting, found func(discove
 	return nil
 }
 
-// TestHowLongAMailboxKeepsAShareIsHeardBeforeItsOffer, also where both wait to be heard: a
-// preview doesn't call a share alive that is over by then.
-func TestHowLongAMailboxKeepsAShareIsHeardBeforeItsOffer(t *testing.T) {
-	for range 20 { // of two that wait, either might be taken
-		synctest.Test(t, func(t *testing.T) {
-			offer := newParty(t).offer("", "x")
-			bob := newParty(t)
-			s, err := share.UnmarshalSender(offer.Machine)
-			if err != nil {
-				t.Fatal(err)
+// TestWhatAMailboxReportsIsHeardInTheRightPlace, where a report and the offer both wait
+// to be heard: a preview doesn't call a share alive that is over by then, and the proof
+// that it has ended comes behind what else is known of it.
+func TestWhatAMailboxReportsIsHeardInTheRightPlace(t *testing.T) {
+	for name, report := range map[string]func(share.Sender) discovery.Report{
+		"how long it keeps it, before": func(share.Sender) discovery.Report {
+			return discovery.Report{State: discovery.Living, Left: time.Hour} // less than its grace
+		},
+		"that it has ended, behind": func(s share.Sender) discovery.Report {
+			s, _ = s.Step(share.Time{}, rand.Reader, share.Cancel{})
+			return discovery.Report{State: discovery.Ended, Over: s.Decision().Over}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 { // of two that wait, either might be taken
+				synctest.Test(t, func(t *testing.T) { heardInPlace(t, report) })
 			}
-			h := hasty{s.Outbox(), make(chan struct{})}
-			bob.Finders = []discovery.Finder{h}
-			r, err := bob.Open(offer.Link())
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, stop := context.WithCancel(t.Context())
-			defer stop()
-			left := make(chan time.Duration, 1)
-			live, err := bob.Start(ctx, "id", r, func(u node.Update) {
-				switch {
-				case u.Report != nil && u.Report.State == discovery.Missing:
-					close(h.queued)
-					time.Sleep(time.Second) // virtual: both are there by then
-				case u.Preview != nil && len(left) == 0:
-					left <- u.Left
-				}
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := <-left; got != 0 {
-				t.Errorf("it can be claimed for %v, and its mailbox keeps it for an hour, less than its grace", got)
-			}
-			stop()
-			live.Wait()
 		})
+	}
+}
+
+func heardInPlace(t *testing.T, report func(share.Sender) discovery.Report) {
+	offer := newParty(t).offer("", "x")
+	s, err := share.UnmarshalSender(offer.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := hasty{s.Outbox(), report(s), make(chan struct{})}
+	bob := newParty(t)
+	bob.Finders = []discovery.Finder{h}
+	r, err := bob.Open(offer.Link())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var previews []time.Duration // of each, how long it can be claimed
+	live, err := bob.Start(ctx, "id", r, func(u node.Update) {
+		switch {
+		case u.Report != nil && u.Report.State == discovery.Missing:
+			close(h.queued)
+			time.Sleep(time.Second) // virtual: both are there by then
+		case u.Preview != nil:
+			previews = append(previews, u.Left)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	time.Sleep(time.Minute)
+	stop()
+	live.Wait()
+	ends := h.report.State == discovery.Ended
+	if len(previews) == 0 || !ends && previews[0] != 0 {
+		t.Errorf("told of a preview with %v left to claim it", previews)
+	}
+	if state, _, _, err := live.Record().State(); err != nil || (state == share.Taken) != ends {
+		t.Errorf("bob stands at %q, %v", state, err)
 	}
 }

@@ -254,11 +254,9 @@ func (l *Live) loop(ctx context.Context, workers *sync.WaitGroup) error {
 		case q := <-l.events:
 			err = l.asked(q)
 		case a := <-l.carrier.Arrivals():
-			if err = l.heardBefore(); err == nil {
-				err = l.step(share.Arrived{Frames: a.Frames}, a.From)
-			}
+			err = l.arrived(a)
 		case r := <-l.reports:
-			err = l.heard(r)
+			err = l.reported(r)
 		case r := <-l.results:
 			err = l.worked(r)
 		case v := <-l.carrier.Settled():
@@ -463,20 +461,42 @@ func (l *Live) heard(r discovery.Report) error {
 	return err
 }
 
-// heardBefore takes the reports that are here before frames are: how long a mailbox keeps
-// a share is said before its offer, and the preview that is told of it counts on that.
-func (l *Live) heardBefore() error {
-	for range cap(l.reports) {
-		select {
-		case r := <-l.reports:
-			if err := l.heard(r); err != nil {
-				return err
-			}
-		default:
-			return nil
+// arrived takes frames, and before them the reports that are here: how long a mailbox
+// keeps a share is said before its offer, and the preview that is told of it counts on
+// that. A proof of the end comes behind them, for they may say more of it.
+func (l *Live) arrived(a fallback.Arrival) error {
+	var over []discovery.Report
+	for range len(l.reports) {
+		r := <-l.reports // nobody else reads them
+		if r.State == discovery.Ended {
+			over = append(over, r)
+		} else if err := l.heard(r); err != nil {
+			return err
+		}
+	}
+	if err := l.step(share.Arrived{Frames: a.Frames}, a.From); err != nil {
+		return err
+	}
+	for _, r := range over {
+		if err := l.heard(r); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// reported takes a report, and before a proof of the end the frames that are here.
+func (l *Live) reported(r discovery.Report) error {
+	if r.State == discovery.Ended {
+		select {
+		case a := <-l.carrier.Arrivals():
+			if err := l.arrived(a); err != nil {
+				return err
+			}
+		default:
+		}
+	}
+	return l.heard(r)
 }
 
 // settle ends the loop once the share has ended and whoever can be told has all of it.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sparekey/sparekey/noise/frame"
 	"github.com/sparekey/sparekey/relay/liar"
@@ -292,9 +293,30 @@ func TestLIE09NoAnswerOfARelayEndsAShare(t *testing.T) {
 			}
 			p.Tell()
 			if lie.Do == liar.Silence || lie.Status == 204 {
-				p.Break() // or devices wait for as long as an answer may take, or believe that all is stored
+				// Devices wait for as long as an answer may take, or believe that all is stored, until
+				// the connection ends by which they were told so. One that is just being made is missed.
+				defer breaksEach(2*time.Second, p)()
 			}
 			handedOver(t, alice, bob, sender, receiver)
 		})
 	}
+}
+
+// breaksEach breaks what goes through a proxy off, now and each time so much later.
+func breaksEach(d time.Duration, p *liar.Proxy) (stop func()) {
+	p.Break()
+	tick, over, ended := time.NewTicker(d), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				p.Break()
+			case <-over:
+				return
+			}
+		}
+	}()
+	return func() { close(over); <-ended }
 }
