@@ -97,7 +97,7 @@ func (a *app) showCommand() *cobra.Command {
 		e := a.describe(id, r)
 		state := share.State(e.State)
 		for _, line := range [][2]string{{"id", id}, {"role", e.Role}, {"what", a.named(r.Preview)}, {"state", e.State}, {"reason", credential.Display(e.Reason, 200)},
-			{"other", credential.Display(e.Peer, 64)}, {"called", credential.Display(e.Label, 64)}, {"relay", e.Relay}, {"carried by", carried(r)}, {"until", untilWhat(state, e.ExpiresAt)}} {
+			{"other", credential.Display(e.Peer, 64)}, {"called", credential.Display(e.Label, 64)}, {"relay", e.Relay}, {"carried by", carried(r)}, {"until", untilThen(state, e.ExpiresAt)}} {
 			if line[1] != "" {
 				a.data("%-10s  %s", line[0], line[1])
 			}
@@ -119,11 +119,16 @@ func until(left time.Duration) (at string, up bool) {
 	return time.Now().Add(left).UTC().Format(time.RFC3339), false
 }
 
-// untilWhat adds what a share's time is of. Where the credential has arrived, or the
-// share has come to a halt, nothing is waited for until then.
-func untilWhat(state share.State, at string) string {
-	what := map[share.State]string{share.Offered: "it can be claimed", share.Pinned: "the receiver's answer is waited for",
-		share.Granted: "the receiver's answer is waited for", share.Claimed: "the sender's answer is waited for"}[state]
+// untilWhat is what a share's time is of. Where the credential has arrived, or the share
+// has come to a halt, nothing is waited for until then.
+var untilWhat = map[share.State]string{
+	share.Offered: "it can be claimed", share.Claimed: "the sender's answer is waited for",
+	share.Pinned: "the receiver's answer is waited for", share.Granted: "the receiver's answer is waited for",
+}
+
+// untilThen adds to a time what it is of; empty: of nothing.
+func untilThen(state share.State, at string) string {
+	what := untilWhat[state]
 	if at == "" || what == "" {
 		return ""
 	}
@@ -134,7 +139,7 @@ func untilWhat(state share.State, at string) string {
 // has seen to that yet.
 func timeUp(r node.Record) bool {
 	state, _, _, _ := r.State()
-	return untilWhat(state, "then") != "" && r.Left(now()) <= 0
+	return untilWhat[state] != "" && r.Left(now()) <= 0
 }
 
 // toDo says why a share is to be taken up again, where that isn't plain from its state.

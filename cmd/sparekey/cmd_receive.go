@@ -90,7 +90,8 @@ func (a *app) receiveLink(ctx context.Context, l link.Link, f receiveFlags) erro
 		return a.resumeReceiver(ctx, dev, id, r, &f)
 	}
 	if !f.dryRun {
-		if err := cmp.Or(a.placeable(f), a.hasFolder(f)); err != nil {
+		o := a.options(f)
+		if err := cmp.Or(placeable(o), hasFolder(o)); err != nil {
 			return err
 		}
 	}
@@ -135,9 +136,9 @@ func (a *app) takeIn(ctx context.Context, dev *node.Device, l link.Link, w ways,
 		return nil, err
 	}
 	r, err := dev.Open(l)
-	if err == nil {
+	if err == nil && !f.dryRun {
 		var known string
-		if known, _, err = a.known(dev, l); known != "" && !f.dryRun {
+		if known, _, err = a.known(dev, l); known != "" {
 			err = errKnown
 		}
 	}
@@ -305,8 +306,7 @@ func (a *app) agree(ctx context.Context, p share.Preview, question string, f rec
 
 // placeable refuses to put a credential where it could not be found again: what is
 // saved of the place is text.
-func (a *app) placeable(f receiveFlags) error {
-	o := a.options(f)
+func placeable(o credential.Options) error {
 	if path := first(o.Path, o.Dir); !utf8.ValidString(path) {
 		return usage("the credential can't be put into %q, a path that isn't UTF-8; nothing was used up", path)
 	}
@@ -315,8 +315,7 @@ func (a *app) placeable(f receiveFlags) error {
 
 // hasFolder refuses a place in a folder that isn't there. Once the credential has left
 // its sender, that is late to hear of.
-func (a *app) hasFolder(f receiveFlags) error {
-	o := a.options(f)
+func hasFolder(o credential.Options) error {
 	folder := o.Dir
 	if o.Path != "" {
 		folder = filepath.Dir(o.Path)

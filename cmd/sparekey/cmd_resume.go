@@ -124,10 +124,6 @@ func (a *app) resumeReceiver(ctx context.Context, dev *node.Device, id string, r
 		return err
 	}
 	if state == share.Provisioning && (f.out != "" || f.force) {
-		if err := a.placeable(*f); err != nil && f.out != "" {
-			lock.Release()
-			return err
-		}
 		if r, err = a.retarget(ctx, dev, id, r, f); err != nil {
 			lock.Release()
 			return err
@@ -148,6 +144,9 @@ func (a *app) retarget(ctx context.Context, dev *node.Device, id string, r node.
 	o := a.options(*f)
 	if f.out == "" { // this folder isn't what was named before
 		o.Dir = ""
+	}
+	if err := placeable(o); err != nil {
+		return node.Record{}, err
 	}
 	r, err := dev.Retarget(ctx, r, func(state []byte) ([]byte, error) { return credential.Retarget(state, o) })
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 // spread has ext4 put the folders that are made in dir far from one another
 // (EXT4_TOPDIR_FL, chattr +T). Where there is no journal, it makes a file only after
 // it has looked at each that was removed near by in the last minutes, one by one; a
-// few hundred shares, which each remove some, would make files in a millisecond in
-// place of 0.02. People hand over less. Other file systems don't know it, nor need it.
+// few hundred shares, which each remove some, would make each other slower. People
+// hand over less. Other file systems don't know it, nor need it.
 func spread(dir string) {
 	const topDir = 0x20000
 	d, err := os.Open(dir)
